@@ -1,0 +1,54 @@
+# Every target works on a fresh clone with nothing but Python 3.11+ and make.
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test check docs bench notebooks wheel data reference lock clean
+
+demo: $(READY)
+	$(BIN)/auditframe demo --out demo
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python docs/generate.py --check
+
+docs: $(READY)
+	$(BIN)/sphinx-build -W -q -b html docs docs/_build
+
+bench: $(READY)
+	$(BIN)/python benchmarks/flatten.py
+
+notebooks: $(READY)
+	$(BIN)/python notebooks/execute.py
+
+wheel: $(READY)
+	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+
+data: $(READY)
+	$(BIN)/python data/make.py
+
+reference: $(READY)
+	$(BIN)/python docs/generate.py
+
+# Needs uv on the path. The lock carries versions and hashes, no addresses.
+lock:
+	uv pip compile pyproject.toml requirements/build.in --extra all --group dev --group docs \
+	  --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+	  --no-emit-find-links --output-file requirements/dev.lock
+
+clean:
+	rm -rf .venv demo dist docs/_build
+
+$(READY): requirements/dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "auditframe needs Python 3.11 or newer; this is %s. Say which: make PYTHON=python3.12" % sys.version.split()[0])'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(READY)

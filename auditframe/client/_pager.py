@@ -1,0 +1,125 @@
+"""Walk from page to page, with proof that each one brings the walk forward."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Protocol, TypeGuard
+
+from auditframe.client._records import is_sendable
+from auditframe.errors import PageError, RequestError
+from auditframe.text import inert
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from auditframe.client._records import Fetched
+    from auditframe.pages import Page
+
+MAX_EMPTY_PAGES = 1000
+
+_REFUSED_CURSOR = (400, 404)
+
+
+class Read(Protocol):
+    """Fetch the page at a cursor; a page that `is_stalled` is fetched again within the retries."""
+
+    def __call__(self, cursor: str | None, *, number: int, is_stalled: Callable[[Page], bool]) -> Fetched: ...
+
+
+def walk(read: Read, *, start: str | None, backward: bool) -> Iterator[Fetched]:
+    """Fetch page after page until the endpoint says that nothing follows.
+
+    Args:
+        read: Fetches one page.
+        start: The first cursor; None for the first page of all.
+        backward: Whether cursors go out as `before`, so that a page's first row leads on.
+
+    Yields:
+        Each page once, in the order of the walk; the last one `is_last`.
+
+    Raises:
+        PageError: The paging makes no progress: a cursor comes again, or no page with an event
+            not seen before can be had.
+        ApiError: A page could not be fetched.
+    """
+    trail = _Trail(start, backward=backward)
+    fetched = read(start, number=0, is_stalled=trail.is_stalled)
+    trail.is_forward(fetched)
+    yield fetched
+    while not fetched.is_last:
+        fetched = _next(fetched, read, trail)
+        yield fetched
+
+
+def _next(last: Fetched, read: Read, trail: _Trail) -> Fetched:
+    tried: list[str] = []
+    for cursor in trail.candidates(last.page):
+        trail.cursors.add(cursor)
+        try:
+            fetched = read(cursor, number=last.number + 1, is_stalled=trail.is_stalled)
+        except RequestError as error:
+            if error.status_code not in _REFUSED_CURSOR:
+                raise
+            tried.append(f"{_shown(cursor)} was refused with {error.status_code}")
+            continue
+        if trail.is_forward(fetched):
+            return fetched
+        tried.append(f"{_shown(cursor)} brought {len(fetched.page.events)} events, none of them new")
+    raise _no_progress(last, tried)
+
+
+class _Trail:
+    """What a walk has seen: every event's identity and every cursor it sent."""
+
+    def __init__(self, start: str | None, *, backward: bool) -> None:
+        self.cursors = {start} if start else set()
+        self._seen: set[bytes] = set()
+        self._backward = backward
+        self._empty_pages = 0
+
+    def candidates(self, page: Page) -> tuple[str, ...]:
+        """Return the cursors that may lead on, best first.
+
+        The id of the outermost row is the documented cursor and cannot skip an event. The
+        envelope's id comes second, since it need not be any row's; then the outermost id that any
+        row has, which can only go back over rows already seen.
+        """
+        ids = page.ids if self._backward else page.ids[::-1]
+        envelope = page.first_id if self._backward else page.last_id
+        ordered = dict.fromkeys((*ids[:1], envelope, next(filter(None, ids), None)))
+        return tuple(filter(self._is_new_cursor, ordered))
+
+    def _is_new_cursor(self, cursor: str | None) -> TypeGuard[str]:
+        return is_sendable(cursor) and cursor not in self.cursors
+
+    def is_stalled(self, page: Page) -> bool:
+        """Whether a page is empty, promises more and gives no new cursor to get it."""
+        return not page.events and page.has_more is True and not self.candidates(page)
+
+    def is_forward(self, fetched: Fetched) -> bool:
+        """Take a page in, and say whether it brought the walk forward."""
+        identities = set(map(_identity, fetched.page.ids, fetched.page.events))
+        is_new = not identities <= self._seen
+        self._seen |= identities
+        self._empty_pages = 0 if identities else self._empty_pages + 1
+        return is_new or fetched.is_last or 0 < self._empty_pages <= MAX_EMPTY_PAGES
+
+
+def _identity(event_id: str | None, event: bytes) -> bytes:
+    """Return 16 bytes that stand for an event: of its id, or of its text where it has none."""
+    return blake2b(event_id.encode() if event_id else event, digest_size=16).digest()
+
+
+def _no_progress(last: Fetched, tried: list[str]) -> PageError:
+    seen = f"cursor {_shown(last.cursor)}, {len(last.page.events)} events, has_more {last.page.has_more}"
+    attempts = "; ".join(tried) or "it gives no cursor that was not used before"
+    return PageError(
+        f"Paging makes no progress after page {last.number} ({seen}): {attempts}. The pages so far are whole, nothing "
+        "is known about the rest. Run it again, or over a shorter window.",
+        request_id=last.request_id,
+        status_code=200,
+    )
+
+
+def _shown(cursor: str | None) -> str:
+    return "none" if cursor is None else repr(inert(cursor[:80]))

@@ -1,0 +1,155 @@
+"""The lake: a folder of partitioned Parquet that any engine can read and that can prove what it holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pyarrow as pa
+
+from auditframe.errors import LakeError
+from auditframe.lake.events import Events
+from auditframe.lake.layout import Layout, read_description
+from auditframe.lake.ledger import Entry, coverage, read_ledger
+from auditframe.lake.verify import Fault, verify
+from auditframe.lake.writer import open_writer, read_quarantine
+
+if TYPE_CHECKING:
+    import contextlib
+    from collections.abc import Mapping
+
+    import pandas as pd
+
+    from auditframe.flatten import Flattened
+    from auditframe.lake.ledger import Counts
+    from auditframe.lake.writer import Writer
+    from auditframe.window import Instant, Window
+
+__all__ = ["Events", "Fault", "Lake"]
+
+
+class Lake:
+    """A folder of events: one Parquet file a UTC day, a ledger, and what could not be placed.
+
+    Opening reads nothing but the description; a folder that does not exist yet becomes a lake with the
+    first write.
+
+    Args:
+        path: The folder.
+
+    Raises:
+        LakeVersionError: The lake has a format that this version does not read.
+        LakeError: The path is an object store's; this version keeps lakes on local disks.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        if "://" in str(path):
+            raise LakeError(f"{path} is no folder. Lakes on object storage are not supported yet.", path=Path(path))
+        self.path = Path(path)
+        self._layout = Layout(self.path)
+        if self.exists():
+            read_description(self._layout)
+
+    def __repr__(self) -> str:
+        return f"Lake({str(self.path)!r})"
+
+    def exists(self) -> bool:
+        """Whether there is a lake at the path."""
+        return self._layout.description.exists()
+
+    @property
+    def events(self) -> Events:
+        """Every event of the lake, as it stands now.
+
+        Raises:
+            LakeNotFoundError: There is no lake at the path.
+        """
+        read_description(self._layout)
+        return Events(files=tuple(self._layout.partitions().values()))
+
+    def window(self, start: Instant | None = None, end: Instant | None = None) -> Events:
+        """See only a half-open window ``[start, end)``; None leaves a side open."""
+        window = Events().window(start, end).span
+        read_description(self._layout)
+        return Events(files=self._files_of(window), span=window)
+
+    def sql(self, query: str, params: Mapping[str, Any] | None = None) -> pd.DataFrame:
+        """Ask one SELECT over ``events`` and get a DataFrame; see `Events.sql`."""
+        return self.events.sql(query, params)
+
+    def arrow(self, query: str, params: Mapping[str, Any] | None = None) -> pa.Table:
+        """Ask one SELECT over ``events`` and get an Arrow table; see `Events.sql`."""
+        return self.events.arrow(query, params)
+
+    def to_arrow(self) -> pa.Table:
+        """Return all events, ordered by ``effective_at``, then ``id``."""
+        return self.events.to_arrow()
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return all events as a DataFrame, ordered by ``effective_at``, then ``id``."""
+        return self.events.to_pandas()
+
+    def append(self, arriving: Flattened) -> Counts:
+        """Merge flattened events into the lake and leave one ledger entry of kind ``import``.
+
+        Args:
+            arriving: What `flatten` returned, its quarantine included.
+
+        Returns:
+            What became of the events; appending them again adds nothing.
+        """
+        with self.writer() as writer:
+            writer.add(arriving)
+            return writer.commit("import").counts
+
+    def writer(self) -> contextlib.AbstractContextManager[Writer]:
+        """Hold the lake open for writing; for collectors that add piece by piece and commit once."""
+        return open_writer(self._layout)
+
+    def ledger(self) -> tuple[Entry, ...]:
+        """Read every ledger entry, oldest first.
+
+        Raises:
+            LakeCorruptError: An entry was changed, is missing or cannot be read.
+        """
+        read_description(self._layout)
+        return read_ledger(self._layout)
+
+    def coverage(self, scope: str) -> tuple[Window, ...]:
+        """Return the windows of a scope that the ledger proves were read whole; disjoint, oldest first."""
+        return coverage(self.ledger(), scope) if self.exists() else ()
+
+    def quarantine(self) -> pd.DataFrame:
+        """Return what arrived but could not be placed.
+
+        Returns:
+            One row an item, oldest snapshot first: snapshot, kind (``unplaced`` or ``mutation``), event_id,
+            field, reason, text (null when not UTF-8, then base64 holds the bytes), sha256, quarantined_at.
+        """
+        read_description(self._layout)
+        rows = [{"snapshot": number} | msgspec.structs.asdict(kept) for number, kept in read_quarantine(self._layout)]
+        return pa.Table.from_pylist(rows, schema=pa.schema(_QUARANTINE_TYPES)).to_pandas()
+
+    def verify(self) -> tuple[Fault, ...]:
+        """Read every byte again and name each fault; empty when there is none."""
+        read_description(self._layout)
+        return verify(self._layout)
+
+    def _files_of(self, window: Window) -> tuple[Path, ...]:
+        first = window.start.date().isoformat() if window.start else ""
+        last = window.end.date().isoformat() if window.end else "~"
+        return tuple(file for day, file in self._layout.partitions().items() if first <= day <= last)
+
+
+_QUARANTINE_TYPES: dict[str, pa.DataType] = {
+    "snapshot": pa.int64(),
+    "kind": pa.string(),
+    "event_id": pa.string(),
+    "field": pa.string(),
+    "reason": pa.string(),
+    "text": pa.string(),
+    "base64": pa.string(),
+    "sha256": pa.string(),
+    "quarantined_at": pa.timestamp("us", tz="UTC"),
+}

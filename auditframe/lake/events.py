@@ -1,0 +1,138 @@
+"""The relation ``events``: Parquet files or an Arrow table, seen through a window, asked in SQL."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import astuple, dataclass, fields, replace
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pyarrow as pa
+
+from auditframe.catalogue import EventType, catalogue
+from auditframe.errors import LakeCorruptError, ReportError
+from auditframe.schema import arrow_schema
+from auditframe.window import ALWAYS, Instant, Window, parse_window
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    import pandas as pd
+
+_CONFIG: dict[str, str | bool | int | float | list[str]] = {
+    "python_enable_replacements": False,
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "allow_community_extensions": False,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """Events that SQL can be asked about, under the name ``events``; beside them ``catalogue``, the known event types.
+
+    Attributes:
+        files: Parquet files, read when asked; empty when the events are in `table`.
+        table: Events in memory; None when they are in `files`.
+        span: Only events inside this window are seen.
+    """
+
+    files: tuple[Path, ...] = ()
+    table: pa.Table | None = None
+    span: Window = ALWAYS
+
+    def window(self, start: Instant | None = None, end: Instant | None = None) -> Events:
+        """See only the events of a half-open window ``[start, end)``; None leaves a side open."""
+        return replace(self, span=parse_window(start, end))
+
+    def sql(self, query: str, params: Mapping[str, Any] | None = None) -> pd.DataFrame:
+        """Ask one SELECT and get a DataFrame.
+
+        Args:
+            query: DuckDB SQL over ``events`` and ``catalogue``, with ``$name`` for parameters.
+            params: The value of each parameter.
+
+        Returns:
+            The rows in the query's order; times are aware and in UTC.
+
+        Raises:
+            ReportError: The text is not one SELECT, or the engine refuses it.
+            LakeCorruptError: A file of the lake cannot be read.
+        """
+        return self.arrow(query, params).to_pandas()
+
+    def arrow(
+        self, query: str, params: Mapping[str, Any] | None = None, *, beside: Mapping[str, pa.Table] | None = None
+    ) -> pa.Table:
+        """Ask one SELECT and get an Arrow table; as `sql` otherwise.
+
+        Args:
+            query: As `sql`.
+            params: As `sql`.
+            beside: Further tables that the query may name.
+        """
+        with self._connect() as connection:
+            for name, table in (beside or {}).items():
+                connection.register(name, table)
+            try:
+                return _ask(connection, query, params)
+            except (duckdb.IOException, duckdb.InvalidInputException) as error:
+                if self.files and "parquet" in str(error).lower():
+                    raise LakeCorruptError(_first_line(error), path=self.files[0].parent.parent) from error
+                raise ReportError(_first_line(error), report=None) from error
+            except duckdb.Error as error:
+                raise ReportError(f"The engine refuses this SQL. {_first_line(error)}", report=None) from error
+
+    def to_arrow(self) -> pa.Table:
+        """Return all events, ordered by ``effective_at``, then ``id``."""
+        return self.arrow("SELECT * FROM events ORDER BY effective_at, id").cast(arrow_schema())
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return all events as a DataFrame, ordered by ``effective_at``, then ``id``."""
+        return self.to_arrow().to_pandas()
+
+    @contextlib.contextmanager
+    def _connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open an engine that sees these events and nothing else: no other file, no network, no Python variable."""
+        with duckdb.connect(":memory:", config=_CONFIG) as connection:
+            connection.execute("SET TimeZone = 'UTC'")
+            folders = sorted({str(file.parent) for file in self.files})
+            connection.execute("SET allowed_directories = $folders", {"folders": folders})
+            connection.execute("SET enable_external_access = false")
+            connection.register("catalogue", _catalogue_table())
+            self._relation(connection).create_view("events")
+            connection.execute("SET lock_configuration = true")
+            yield connection
+
+    def _relation(self, connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyRelation:
+        if self.files:
+            relation = connection.read_parquet([str(file) for file in self.files], hive_partitioning=False)
+        else:
+            relation = connection.from_arrow(arrow_schema().empty_table() if self.table is None else self.table)
+        at = duckdb.ColumnExpression("effective_at")
+        if self.span.start is not None:
+            relation = relation.filter(at >= duckdb.ConstantExpression(self.span.start))
+        if self.span.end is not None:
+            relation = relation.filter(at < duckdb.ConstantExpression(self.span.end))
+        return relation
+
+
+def _ask(connection: duckdb.DuckDBPyConnection, query: str, params: Mapping[str, Any] | None) -> pa.Table:
+    kinds = [statement.type for statement in connection.extract_statements(query)]
+    if kinds != [duckdb.StatementType.SELECT]:
+        raise ReportError("Only one SELECT can be asked; a lake changes by snapshots and imports alone.", report=None)
+    answer: pa.Table = connection.sql(query, params=dict(params or {})).to_arrow_table()
+    return answer
+
+
+@cache
+def _catalogue_table() -> pa.Table:
+    rows = [astuple(type_) for type_ in catalogue().values()]
+    names = [field.name for field in fields(EventType)]
+    return pa.table(dict(zip(names, zip(*rows, strict=True), strict=True)))
+
+
+def _first_line(error: duckdb.Error) -> str:
+    return str(error).splitlines()[0]

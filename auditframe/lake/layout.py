@@ -1,0 +1,124 @@
+"""Where things stand in a lake, and what its description says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+import pyarrow as pa
+
+from auditframe.errors import LakeCorruptError, LakeNotFoundError, LakeVersionError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FORMAT_VERSION = 1
+EVENTS_FILE = "events.parquet"
+
+
+class Description(msgspec.Struct, frozen=True):
+    """What ``auditframe.json`` says.
+
+    Attributes:
+        format_version: The version of the lake's format.
+        partition: The grain of a partition; this version writes days.
+    """
+
+    format_version: int = FORMAT_VERSION
+    partition: str = "day"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The paths of a lake.
+
+    Attributes:
+        root: The lake's folder.
+    """
+
+    root: Path
+
+    @property
+    def description(self) -> Path:
+        """The file that makes a folder a lake."""
+        return self.root / "auditframe.json"
+
+    @property
+    def events(self) -> Path:
+        """Nothing but finished partitions stands below it."""
+        return self.root / "events"
+
+    @property
+    def ledger(self) -> Path:
+        """One file a snapshot."""
+        return self.root / "ledger"
+
+    @property
+    def quarantine(self) -> Path:
+        """One file for each snapshot that met something it could not place."""
+        return self.root / "quarantine"
+
+    @property
+    def staging(self) -> Path:
+        """Where files are written before they are renamed in."""
+        return self.root / "staging"
+
+    @property
+    def lock(self) -> Path:
+        """The file whose lock the one writer holds."""
+        return self.staging / "lock"
+
+    @property
+    def intent(self) -> Path:
+        """The partitions that a run under way may have changed; gone once its ledger entry stands."""
+        return self.staging / "touched.json"
+
+    def partition_file(self, day: str) -> Path:
+        """Return the file of a partition; ``day`` is an ISO date."""
+        return self.events / f"date={day}" / EVENTS_FILE
+
+    def entry_file(self, number: int) -> Path:
+        """Return the file of a ledger entry."""
+        return self.ledger / f"{number:08d}.json"
+
+    def quarantine_file(self, number: int) -> Path:
+        """Return the file of what a snapshot could not place."""
+        return self.quarantine / f"{number:08d}.jsonl"
+
+    def partitions(self) -> dict[str, Path]:
+        """Return the file of each partition by ISO date, oldest first."""
+        files = self.events.glob(f"date=*/{EVENTS_FILE}")
+        return dict(sorted((file.parent.name.removeprefix("date="), file) for file in files))
+
+
+def days_of(events: pa.Table) -> list[str]:
+    """Return the partition of each row, as an ISO date in UTC."""
+    return [day.isoformat() for day in events["effective_at"].cast(pa.date32()).to_pylist() if day]
+
+
+def read_description(layout: Layout) -> Description:
+    """Read what the lake says about itself.
+
+    Raises:
+        LakeNotFoundError: There is no lake here.
+        LakeVersionError: It was written in a format that this version does not read.
+        LakeCorruptError: The description cannot be read.
+    """
+    try:
+        text = layout.description.read_bytes()
+    except FileNotFoundError:
+        raise LakeNotFoundError(
+            f"There is no lake at {layout.root}. Make one: auditframe snapshot --lake {layout.root}", path=layout.root
+        ) from None
+    try:
+        description = msgspec.json.decode(text, type=Description)
+    except msgspec.MsgspecError as error:
+        raise LakeCorruptError(f"{layout.description} cannot be read: {error}", path=layout.description) from None
+    if description != Description():
+        raise LakeVersionError(
+            f"The lake at {layout.root} has format {description.format_version} with {description.partition} "
+            f"partitions; this version reads format {FORMAT_VERSION} with day partitions. Upgrade auditframe.",
+            path=layout.root,
+        )
+    return description

@@ -1,0 +1,68 @@
+"""What becomes of arriving events: new ones join, known ones change nothing, other payloads are kept aside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import pyarrow as pa
+
+from auditframe.flatten import Quarantined
+from auditframe.pages import parse_value
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ORDER: list[tuple[str, Literal["ascending", "descending"]]] = [("effective_at", "ascending"), ("id", "ascending")]
+"""The order of rows in a partition."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sorted:
+    """Arriving events, held against those already there.
+
+    Attributes:
+        new: The rows whose id was not there, one row an id, in arrival order.
+        known: How many rows said what was already there.
+        mutations: The rows that have the id of an event that is there and another payload.
+    """
+
+    new: pa.Table
+    known: int
+    mutations: tuple[Quarantined, ...]
+
+
+def sort_arrivals(arriving: pa.Table, there: Mapping[str, str]) -> Sorted:
+    """Tell new events from known ones and from mutations; the first payload seen for an id stays.
+
+    Args:
+        arriving: Rows with the columns of `schema.COLUMNS`.
+        there: The ``raw`` of each arriving id that is already there, by id.
+    """
+    first = dict(there)
+    new: list[int] = []
+    mutations: list[Quarantined] = []
+    ids, raws = texts(arriving, "id"), texts(arriving, "raw")
+    for row, (id_, raw) in enumerate(zip(ids, raws, strict=True)):
+        if id_ not in first:
+            first[id_] = raw
+            new.append(row)
+        elif not _same_payload(first[id_], raw):
+            reason = "The same id arrived before with another payload; the first one stays."
+            mutations.append(Quarantined(raw.encode(), reason, id_, "id"))
+    return Sorted(arriving.take(pa.array(new, pa.int64())), len(arriving) - len(new) - len(mutations), tuple(mutations))
+
+
+def texts(events: pa.Table, column: str) -> list[str]:
+    """Return a text column that has no nulls as a list, in row order."""
+    return [str(value) for value in events[column].to_pylist()]
+
+
+def merge(partition: pa.Table, new: pa.Table) -> pa.Table:
+    """Put new events among those of a partition, in the partition's order."""
+    return pa.concat_tables([partition, new]).sort_by(ORDER).combine_chunks()
+
+
+def _same_payload(one: str, other: str) -> bool:
+    """Whether two texts are the same JSON value; white space and key order are no change."""
+    return one == other or parse_value(one.encode()) == parse_value(other.encode())

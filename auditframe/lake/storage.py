@@ -1,0 +1,94 @@
+"""Files that appear whole or not at all, on a local disk."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from typing import TYPE_CHECKING
+
+from auditframe.errors import LakeError, LakeLockedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_FILE_MODE = 0o600  # events are personal data
+_FOLDER_MODE = 0o700
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder and what leads to it, readable by its owner alone."""
+    try:
+        path.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+    except OSError as error:
+        raise LakeError(f"The folder {path} cannot be made: {error.strerror}.", path=path) from error
+
+
+def write_whole(data: bytes, *, path: Path) -> None:
+    """Write a file and wait until it is on the disk."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _FILE_MODE), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def put(data: bytes, target: Path, *, staging: Path) -> None:
+    """Write a file whole, or replace it whole; readers see the old or the new one, never a part."""
+    staged = staging / f"{target.parent.name}.{target.name}"
+    try:
+        make_folder(target.parent)
+        write_whole(data, path=staged)
+        staged.replace(target)
+        _sync_folder(target.parent)
+    except OSError as error:
+        raise LakeError(f"{target} cannot be written: {error.strerror}.", path=target) from error
+
+
+def put_new(data: bytes, target: Path, *, staging: Path) -> None:
+    """Write a file whole that must not exist yet; of two writers exactly one succeeds.
+
+    Raises:
+        FileExistsError: Somebody else wrote it first; it stays as it is.
+    """
+    staged = staging / f"{os.getpid()}.{target.name}"
+    make_folder(target.parent)
+    write_whole(data, path=staged)
+    try:
+        os.link(staged, target)
+    finally:
+        staged.unlink()
+    _sync_folder(target.parent)
+
+
+@contextlib.contextmanager
+def writer_lock(path: Path) -> Iterator[None]:
+    """Hold the lake's only writer's place; the system frees it when the process ends, however it ends.
+
+    Raises:
+        LakeLockedError: Another process holds it.
+    """
+    make_folder(path.parent)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, _FILE_MODE)
+    try:
+        _take(handle, path)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _take(handle: int, path: Path) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise LakeLockedError(
+            f"Another process is writing to the lake at {path.parent.parent}. Wait until it ends.", path=path
+        ) from None
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

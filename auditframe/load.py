@@ -1,0 +1,233 @@
+"""Load: events from the endpoint or from files, as one DataFrame."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import operator
+import warnings
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from auditframe.catalogue import SCOPES, lookup
+from auditframe.client import Client, Filters
+from auditframe.errors import AuditFrameWarning, AuthError, RequestError
+from auditframe.files import read_pages
+from auditframe.flatten import Flattened, flatten_texts, join_flattened
+from auditframe.lake.merge import ORDER, sort_arrivals
+from auditframe.window import Instant, parse_window
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    import pandas as pd
+
+    from auditframe.client import Fetched, Scope
+    from auditframe.flatten import Quarantined
+
+PAGES_PER_BATCH = 500
+"""How many pages become columns at once."""
+
+_INSTANT = pa.timestamp("us", tz="UTC")
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """Events, and what did not become a row of its own.
+
+    Attributes:
+        events: One row an id, ordered by ``effective_at``, then ``id``.
+        repeated: Rows that came again with the same payload, for example in overlapping files.
+        quarantine: What could not be placed, and events whose id came before with another payload.
+    """
+
+    events: pa.Table
+    repeated: int
+    quarantine: tuple[Quarantined, ...]
+
+
+def load(  # noqa: PLR0913 - every filter of the endpoint is a parameter
+    *sources: str | Path,
+    client: Client | None = None,
+    start: Instant | None = None,
+    end: Instant | None = None,
+    scope: Scope | None = None,
+    project_ids: Sequence[str] = (),
+    event_types: Sequence[str] = (),
+    actor_ids: Sequence[str] = (),
+    actor_emails: Sequence[str] = (),
+    resource_ids: Sequence[str] = (),
+    limit: int = 100,
+    after: str | None = None,
+    before: str | None = None,
+    strict: bool = False,
+) -> pd.DataFrame:
+    """Load events into a DataFrame: from files when any are named, else from the endpoint.
+
+    Args:
+        sources: Files or globs; see `files.read_pages` for what they may hold. The filters apply to them as they do
+            at the endpoint.
+        client: The endpoint; `Client()` when None, with the key from OPENAI_ADMIN_KEY.
+        start: The first instant wanted: ISO date, aware datetime, ``-30d``, ``-6h``; None for no bound.
+        end: The first instant not wanted any more; None for no bound.
+        scope: ``organization`` or ``tenant``; None for both.
+        project_ids: Only events of these projects; empty for all, as below.
+        event_types: Only events of these types.
+        actor_ids: Only events by these users, service accounts or API keys.
+        actor_emails: Only events by users with these addresses.
+        resource_ids: Only events done to these.
+        limit: Events a page, 1 to 100; changes how many requests are made, not what comes back.
+        after: Start after the event with this id; needs `scope`.
+        before: Walk back from the event with this id; needs `scope`.
+        strict: Raise on the first event that cannot be placed, instead of warning.
+
+    Returns:
+        One row an event with the columns of `schema.COLUMNS`, ordered by ``effective_at``, then ``id``; missing is
+        null. ``attrs["repeated"]`` counts rows that came again unchanged, ``attrs["quarantined"]`` lists reason, id
+        and field of each event that is not a row.
+
+    Raises:
+        ApiError: The endpoint failed; a part of the events is never returned.
+        FileError: A file is missing, cut short or not JSON.
+        EventError: `strict`, and an event cannot be placed.
+        WindowError: A time cannot be read or has no zone.
+        RequestError: A filter cannot be sent.
+    """
+    filters = Filters(
+        window=parse_window(start, end),
+        project_ids=_texts("project_ids", project_ids),
+        event_types=_texts("event_types", event_types),
+        actor_ids=_texts("actor_ids", actor_ids),
+        actor_emails=_texts("actor_emails", actor_emails),
+        resource_ids=_texts("resource_ids", resource_ids),
+    )
+    if sources:
+        if client is not None or after or before:
+            raise RequestError("A client, after and before are for the endpoint; files are read whole.")
+        loaded = _deduplicated(read_events(sources))
+        loaded = replace(loaded, events=_matching(loaded.events, filters, scope))
+    else:
+        if (after or before) and scope is None:
+            raise RequestError("after and before are places in one pass; say which with scope='organization'.")
+        place = {"limit": limit, "after": after, "before": before}
+        loaded = _deduplicated(_from_endpoint(client or Client(), scope, filters, **place))
+    return _framed(loaded, strict=strict)
+
+
+def load_table(*sources: str | Path) -> pa.Table:
+    """Read files into one Arrow table, warning of what could not be placed.
+
+    Returns:
+        One row an id, ordered by ``effective_at``, then ``id``.
+
+    Raises:
+        FileError: A file is missing, cut short or not JSON.
+    """
+    loaded = _deduplicated(read_events(sources))
+    _warn(loaded)
+    return loaded.events
+
+
+def read_events(sources: Iterable[str | Path]) -> Flattened:
+    """Read files into rows in their order; an event that came twice is two rows.
+
+    Returns:
+        The rows and what could not be placed; the scope of a row is the one that lists its type.
+
+    Raises:
+        FileError: A file is missing, cut short or not JSON; nothing is returned.
+    """
+    flattened = join_flattened(flatten_texts(page.events, seen_at=datetime.now(UTC)) for page in read_pages(sources))
+    types = flattened.events["type"].combine_chunks().dictionary_encode()
+    scopes = pa.array([lookup(str(type_)).scope for type_ in types.dictionary.to_pylist()], pa.string())
+    place = flattened.events.schema.get_field_index("scope")
+    return replace(flattened, events=flattened.events.set_column(place, "scope", scopes.take(types.indices)))
+
+
+def _from_endpoint(client: Client, scope: Scope | None, filters: Filters, **place: Any) -> Flattened:
+    parts: list[Flattened] = []
+    for each in (scope,) if scope else SCOPES:
+        asked = _listed_in(filters, each)
+        if asked is None:
+            continue
+        try:
+            parts += list(_from_pages(client.fetch_pages(scope=each, filters=asked, **place), each))
+        except AuthError as error:
+            if scope or each == "organization":
+                raise
+            message = f"Tenant-scoped events are not in this frame: {error} Say scope='organization' to leave them out."
+            warnings.warn(AuditFrameWarning(message), stacklevel=3)
+    return join_flattened(parts)
+
+
+def _from_pages(pages: Iterator[Fetched], scope: Scope) -> Iterator[Flattened]:
+    while batch := list(itertools.islice(pages, PAGES_PER_BATCH)):
+        texts = (event for fetched in batch for event in fetched.page.events)
+        yield flatten_texts(texts, scope=scope, seen_at=batch[-1].received_at)
+
+
+def _listed_in(filters: Filters, scope: Scope) -> Filters | None:
+    """Leave the event types that a scope can return; None when types are asked for and none is left."""
+    if not filters.event_types:
+        return filters
+    types = tuple(type_ for type_ in filters.event_types if lookup(type_).scope == scope)
+    return replace(filters, event_types=types) if types else None
+
+
+def _matching(events: pa.Table, filters: Filters, scope: Scope | None) -> pa.Table:
+    """Keep the rows that the endpoint would have returned for these filters."""
+    at, window = pc.field("effective_at"), filters.window
+    tests = [
+        *_any_of(filters.project_ids, "project_id"),
+        *_any_of(filters.event_types, "type"),
+        *_any_of(filters.actor_ids, "actor_id", "actor_api_key_id"),
+        *_any_of(filters.actor_emails, "actor_email"),
+        *_any_of(filters.resource_ids, "resource_id"),
+        *_any_of((scope,) if scope else (), "scope"),
+        *([at >= pa.scalar(window.start, _INSTANT)] if window.start else ()),
+        *([at < pa.scalar(window.end, _INSTANT)] if window.end else ()),
+    ]
+    return events.filter(functools.reduce(operator.and_, tests)) if tests else events
+
+
+def _any_of(wanted: tuple[str, ...], *columns: str) -> list[pc.Expression]:
+    if not wanted:
+        return []
+    return [functools.reduce(operator.or_, (pc.field(column).isin(list(wanted)) for column in columns))]
+
+
+def _deduplicated(flattened: Flattened) -> _Loaded:
+    arrivals = sort_arrivals(flattened.events, {})
+    return _Loaded(
+        arrivals.new.sort_by(ORDER), repeated=arrivals.known, quarantine=(*flattened.quarantine, *arrivals.mutations)
+    )
+
+
+def _framed(loaded: _Loaded, *, strict: bool) -> pd.DataFrame:
+    if strict and loaded.quarantine:
+        raise loaded.quarantine[0].error()
+    _warn(loaded)
+    frame = loaded.events.to_pandas()
+    frame.attrs["repeated"] = loaded.repeated
+    frame.attrs["quarantined"] = [
+        {"event_id": item.event_id, "field": item.field, "reason": item.reason} for item in loaded.quarantine
+    ]
+    return frame
+
+
+def _warn(loaded: _Loaded) -> None:
+    if loaded.quarantine:
+        first = loaded.quarantine[0].error()
+        message = f"{len(loaded.quarantine)} event(s) are not in this answer, of them the first: {first}"
+        warnings.warn(AuditFrameWarning(message), stacklevel=4)
+
+
+def _texts(name: str, values: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(values, str):
+        raise RequestError(f"{name} takes a list of texts: {name}=[{values!r}]")
+    return tuple(values)

@@ -1,0 +1,301 @@
+"""One body, from the endpoint or from a file, cut into the JSON texts of its events.
+
+Nothing is decoded further than needed to find where each event begins and ends, so an event stays
+byte for byte as it arrived. A body is one JSON document or several, one after the other. A document is a
+page (an object with ``data``), an array of events or pages, an event, or a JSON string that holds one of these.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from auditframe.errors import PageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# msgspec refuses, besides broken JSON, lone surrogate escapes, numbers beyond a double and deep nesting.
+REFUSALS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+_BOM = b"\xef\xbb\xbf"
+_BLANK = re.compile(r"[ \t\n\r]*")
+
+
+class _Document(msgspec.Struct):
+    """The keys by which a document's kind shows."""
+
+    data: Raw | UnsetType = UNSET
+    first_id: Any = None
+    last_id: Any = None
+    has_more: Any = None
+    id: Raw | UnsetType = UNSET
+    type: Raw | UnsetType = UNSET
+    effective_at: Raw | UnsetType = UNSET
+
+    @property
+    def is_event(self) -> bool:
+        return not (self.id is UNSET and self.type is UNSET and self.effective_at is UNSET)
+
+
+class _Head(msgspec.Struct):
+    id: Any = None
+
+
+_as_document = msgspec.json.Decoder(_Document)
+_as_head = msgspec.json.Decoder(_Head)
+_as_raw = msgspec.json.Decoder(Raw)
+_as_raws = msgspec.json.Decoder(list[Raw])
+_as_members = msgspec.json.Decoder(dict[str, Raw])
+_lenient = json.JSONDecoder()
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What one body holds.
+
+    Attributes:
+        events: The JSON text of each event, in the body's order, byte for byte as it arrived; of an
+            event that came as a JSON string, the string's content in UTF-8.
+        first_id: The envelope's; None when null or absent.
+        last_id: The envelope's, of the last page in the body; None when null or absent.
+        has_more: True when any page in the body says so; None when no page in it says anything.
+    """
+
+    events: tuple[bytes, ...]
+    first_id: str | None = None
+    last_id: str | None = None
+    has_more: bool | None = None
+
+    @property
+    def ids(self) -> tuple[str | None, ...]:
+        """The id of each event, in the same order; None where it has no usable one."""
+        return tuple(map(event_id, self.events))
+
+
+def parse_page(body: bytes) -> Page:
+    """Find the events of a body.
+
+    Args:
+        body: One or more JSON documents in UTF-8.
+
+    Returns:
+        The page; its events are cut out, not decoded.
+
+    Raises:
+        PageError: The body is not JSON from some byte on (``retryable``, with ``offset_bytes``), or
+            it holds neither a page nor an event.
+    """
+    documents = list(_documents(body.removeprefix(_BOM)))
+    pages = [_page(document, lone=len(documents) == 1) for document in documents]
+    said = [page.has_more for page in pages if page.has_more is not None]
+    return Page(
+        events=tuple(event for page in pages for event in page.events),
+        first_id=next((page.first_id for page in pages if page.first_id), None),
+        last_id=next((page.last_id for page in reversed(pages) if page.last_id), None),
+        has_more=any(said) if said else None,
+    )
+
+
+def event_id(event: bytes) -> str | None:
+    """Return the id in an event's JSON text; None when it has no usable one."""
+    try:
+        found = _as_head.decode(event).id
+    except REFUSALS:
+        found = _lenient_id(event)
+    return found if isinstance(found, str) and found else None
+
+
+def split_members(event: bytes) -> dict[str, bytes] | None:
+    """Cut an event's JSON text at its top-level keys.
+
+    Returns:
+        The JSON text of each value by key, byte for byte; of a doubled key the last. None when the
+        text is no JSON object.
+    """
+    try:
+        return {key: bytes(value) for key, value in _as_members.decode(event).items()}
+    except REFUSALS:
+        text = _text(event)
+    try:
+        return {key: _bytes(text[start:end]) for key, start, end in _members(text)}
+    except (ValueError, RecursionError):
+        return None
+
+
+def parse_value(value: bytes) -> Any:
+    """Decode one JSON text, lone surrogates and all.
+
+    Raises:
+        ValueError: The text is not JSON.
+    """
+    try:
+        return msgspec.json.decode(value)
+    except REFUSALS:
+        return _lenient.decode(_text(value))
+
+
+def _documents(body: bytes) -> Iterator[bytes]:
+    """Cut a body into its documents, whether or not white space stands between them."""
+    try:
+        yield bytes(_as_raw.decode(body))
+    except REFUSALS:
+        pass
+    else:
+        return
+    try:
+        lines = _as_raw.decode_lines(body)
+    except REFUSALS:
+        lines = []
+    yield from map(bytes, lines) if lines else _lenient_documents(body)
+
+
+def _page(document: bytes, *, lone: bool) -> Page:
+    match document.lstrip()[:1]:
+        case b'"':
+            return _page_in_string(document, lone=lone)
+        case b"[":
+            pages = [_page(element, lone=False) for element in _elements(document)]
+            return Page(events=tuple(event for page in pages for event in page.events))
+        case b"{":
+            return _page_in_object(document, lone=lone)
+        case _ if lone:
+            raise PageError("The body is JSON, but neither a page nor an event of the audit log.")
+        case _:
+            return Page(events=(document,))
+
+
+def _page_in_string(document: bytes, *, lone: bool) -> Page:
+    content = _bytes(str(parse_value(document)))
+    if content.lstrip()[:1] in (b"{", b"["):
+        try:
+            return _page(content, lone=lone)
+        except ValueError:
+            pass  # no JSON inside: kept as it is, for quarantine to name
+    return Page(events=(content,))
+
+
+def _page_in_object(document: bytes, *, lone: bool) -> Page:
+    keys = _document_keys(document)
+    if keys.data is not UNSET:
+        return Page(
+            events=tuple(map(_unquoted, _elements(bytes(keys.data)))),
+            first_id=keys.first_id if isinstance(keys.first_id, str) else None,
+            last_id=keys.last_id if isinstance(keys.last_id, str) else None,
+            has_more=_has_more(keys.has_more),
+        )
+    if lone and not keys.is_event:
+        raise PageError("The body is a JSON object, but neither a page (no 'data') nor an event (no 'id', no 'type').")
+    return Page(events=(document,))
+
+
+def _document_keys(document: bytes) -> _Document:
+    try:
+        return _as_document.decode(document)
+    except REFUSALS:
+        members = split_members(document) or {}
+    wanted = {key: Raw(value) for key, value in members.items() if key in _Document.__struct_fields__}
+    said = {key: parse_value(bytes(wanted.pop(key))) for key in ("first_id", "last_id", "has_more") if key in wanted}
+    return _Document(**wanted, **said)
+
+
+def _has_more(said: object) -> bool | None:
+    if said is None or isinstance(said, bool):
+        return said
+    raise PageError(f"The page's 'has_more' is a {type(said).__name__}; without true or false nobody knows its end.")
+
+
+def _elements(array: bytes) -> list[bytes]:
+    try:
+        return list(map(bytes, _as_raws.decode(array)))
+    except REFUSALS:
+        text = _text(array)
+    if not _after_blank(text, 0)[1] == "[":
+        raise PageError("The page's 'data' is no array.")
+    return [_bytes(text[start:end]) for start, end in _spans(text)]
+
+
+def _unquoted(element: bytes) -> bytes:
+    return _bytes(str(parse_value(element))) if element[:1] == b'"' else element
+
+
+def _lenient_id(event: bytes) -> object:
+    members = split_members(event) or {}
+    found = parse_value(members["id"]) if "id" in members else None
+    return found if isinstance(found, str) and not re.search("[\ud800-\udfff]", found) else None
+
+
+# Below, the slow way for what msgspec refuses: the standard library's scanner, which takes lone
+# surrogates, used only to learn where a value ends. Invalid UTF-8 passes through as surrogate escapes.
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", errors="surrogateescape")
+
+
+def _bytes(text: str) -> bytes:
+    try:
+        return text.encode("utf-8", errors="surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", errors="surrogatepass")
+
+
+def _lenient_documents(body: bytes) -> Iterator[bytes]:
+    text = _text(body)
+    position, char = _after_blank(text, 0)
+    if not char:
+        raise PageError("The body is empty.", retryable=True, offset_bytes=0)
+    while char:
+        try:
+            end = _lenient.raw_decode(text, position)[1]
+        except (ValueError, RecursionError) as error:
+            raise _not_json(text, getattr(error, "pos", position)) from None
+        yield _bytes(text[position:end])
+        position, char = _after_blank(text, end)
+
+
+def _not_json(text: str, position: int) -> PageError:
+    offset = len(_bytes(text[:position]))
+    size = len(_bytes(text))
+    what = "ends in the middle of a JSON document" if position >= len(text.rstrip()) else "is not JSON"
+    return PageError(f"The body {what} at byte {offset} of {size}.", retryable=True, offset_bytes=offset)
+
+
+def _members(text: str) -> Iterator[tuple[str, int, int]]:
+    """Yield key, start and end of each member of the object that the text is."""
+    for position, _ in _spans(text, keyed=True):
+        key, key_end = _lenient.raw_decode(text, position)
+        colon = _after_blank(text, key_end)[0]
+        start = _after_blank(text, colon + 1)[0]
+        yield key, start, _lenient.raw_decode(text, start)[1]
+
+
+def _spans(text: str, *, keyed: bool = False) -> Iterator[tuple[int, int]]:
+    """Yield start and end of each element of an array, or of each ``key: value`` of an object."""
+    opening, closing = "{}" if keyed else "[]"
+    position, char = _after_blank(text, 0)
+    if char != opening:
+        raise ValueError(f"expected {opening}")
+    position, char = _after_blank(text, position + 1)
+    while char != closing:
+        start = position
+        end = _lenient.raw_decode(text, position)[1]
+        if keyed:
+            colon = _after_blank(text, end)[0]
+            end = _lenient.raw_decode(text, _after_blank(text, colon + 1)[0])[1]
+        yield start, end
+        position, char = _after_blank(text, end)
+        if char == ",":
+            position, char = _after_blank(text, position + 1)
+
+
+def _after_blank(text: str, position: int) -> tuple[int, str]:
+    """Return where the next token begins and its first character, "" at the end."""
+    blank = _BLANK.match(text, position)
+    start = blank.end() if blank else position
+    return start, text[start : start + 1]

@@ -1,0 +1,252 @@
+"""Plots: a report's plot spec and answer, drawn on matplotlib Axes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, date, datetime, timedelta
+from functools import cache, singledispatch
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any
+
+import matplotlib.dates as mdates
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from auditframe.reports import Bars, DailyBars, Points, Spans
+from auditframe.text import inert
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pyarrow as pa
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+
+    from auditframe.reports import PlotSpec, Report
+    from auditframe.reports._source import Source
+
+MAX_LINES = 20
+"""How many bars, spans or lines of points a plot shows; it says how many more there are."""
+
+_WIDTH_IN = 9.0
+_LINE_IN = 0.28
+_FRAME_IN = 1.5
+_DAILY_IN = 3.6
+_LABEL_CHARS = 44
+_TITLE_CHARS = 80
+_EDGE = 0.03  # of the time shown, left free on both sides
+
+# From the palette of Okabe and Ito, which colour-blind readers can tell apart.
+_BLUE, _ORANGE, _GREEN, _VERMILLION, _GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#767676"
+_MARKS = (("D", _ORANGE), ("o", _VERMILLION), ("s", _GREEN))
+
+# Event text is never parsed, neither as mathtext nor by TeX.
+_LITERAL: dict[str, Any] = {"parse_math": False, "usetex": False}
+
+
+def plot(report: Report[Any], source: Source, /, *, ax: Axes | None = None, **params: Any) -> Axes:
+    """Draw a report's answer.
+
+    Args:
+        report: The report, such as `auditframe.reports.events_per_actor`.
+        source: What it is asked of.
+        ax: Where to draw; None makes a figure, which a notebook shows.
+        params: The report's parameters.
+
+    Returns:
+        The Axes that were drawn on; without any event they say so.
+    """
+    answer = report.arrow(source, **params)
+    if ax is None:
+        import matplotlib.pyplot as plt  # picks a backend, which a caller with Axes of its own does not need
+
+        _, ax = plt.subplots(figsize=_size(report.plot, answer), layout="constrained")
+    return _titled(draw(report.plot, answer, ax), report)
+
+
+def figure(report: Report[Any], source: Source, /, **params: Any) -> Figure:
+    """Draw a report's answer on a figure of its own, without a display; ``figure.savefig`` writes it to a file."""
+    return figure_of(report, report.arrow(source, **params))
+
+
+def figure_of(report: Report[Any], answer: pa.Table) -> Figure:
+    """Draw an answer that a report has given, without asking again."""
+    made = Figure(figsize=_size(report.plot, answer), layout="constrained")
+    _titled(draw(report.plot, answer, made.add_subplot()), report)
+    return made
+
+
+def draw(spec: PlotSpec, answer: pa.Table, ax: Axes) -> Axes:
+    """Draw what a spec asks for from an answer's columns.
+
+    Args:
+        spec: What to show.
+        answer: A report's answer; the units of its columns become axis labels.
+        ax: Where to draw.
+
+    Returns:
+        The same Axes.
+    """
+    ax.spines[["top", "right"]].set_visible(False)
+    rows = answer.to_pylist()
+    if rows:
+        _draw(spec, rows, ax, _units(answer))
+    else:
+        _say_nothing(ax)
+    return ax
+
+
+@singledispatch
+def _draw(spec: object, rows: list[dict[str, Any]], ax: Axes, units: Mapping[str, str]) -> None:
+    raise NotImplementedError(f"No plot is drawn for a {type(spec).__name__}.")
+
+
+@_draw.register(Bars)
+def _draw_bars(spec: Bars, rows: list[dict[str, Any]], ax: Axes, units: Mapping[str, str]) -> None:
+    shown = rows[:MAX_LINES]
+    values = [row[spec.value] for row in shown]
+    colours = [_VERMILLION if spec.flag and row[spec.flag] else _BLUE for row in shown]
+    bars = ax.barh(range(len(shown)), values, color=colours, height=0.7)
+    ax.bar_label(bars, [f"{value:,}" for value in values], padding=3, fontsize="small", color=_GREY)
+    _name_lines(ax, [_label(row, spec.label) for row in shown])
+    ax.margins(x=0.08)
+    ax.set_xlabel(units[spec.value])
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
+    ax.xaxis.set_major_formatter("{x:,.0f}")
+    if any(colour == _VERMILLION for colour in colours):
+        _legend(ax, [Patch(color=_VERMILLION, label=spec.flag_meaning)])
+    rest = sum(row[spec.value] for row in rows[MAX_LINES:])
+    _say_more(ax, len(rows) - len(shown), f" with {rest:,} {units[spec.value]}")
+
+
+@_draw.register(DailyBars)
+def _draw_daily_bars(spec: DailyBars, rows: list[dict[str, Any]], ax: Axes, units: Mapping[str, str]) -> None:
+    days = [_number(row[spec.day]) for row in rows]
+    ax.bar(days, [row[spec.value] for row in rows], width=0.85, align="edge", color=_BLUE)
+    _time_axis(ax, "day [UTC]")
+    ax.set_xlim(min(days) - 0.5, max(days) + 1.5)
+    ax.set_ylabel(units[spec.value])
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.yaxis.set_major_formatter("{x:,.0f}")
+
+
+@_draw.register(Spans)
+def _draw_spans(spec: Spans, rows: list[dict[str, Any]], ax: Axes, units: Mapping[str, str]) -> None:
+    shown = rows[-MAX_LINES:]
+    columns = (spec.start, spec.end, *(column for column, _ in spec.marks))
+    left, right = _limits([row[column] for row in shown for column in columns])
+    for line, row in enumerate(shown):
+        ends = [_number(row[column]) for column in (spec.start, spec.end) if row[column]]
+        start, end = (_number(row[spec.start] or left), _number(row[spec.end] or right))
+        ax.plot([start, end], [line, line], color=_BLUE, linewidth=3, solid_capstyle="butt", zorder=1)
+        ax.plot(ends, [line] * len(ends), "|", color=_BLUE, markersize=11, markeredgewidth=2, zorder=2)
+    handles: list[Artist] = [Line2D([], [], color=_BLUE, linewidth=3, label="from creation to deletion")]
+    for (column, meaning), (shape, colour) in zip(spec.marks, _MARKS, strict=False):
+        places = [(_number(row[column]), line) for line, row in enumerate(shown) if row[column]]
+        ax.scatter([at for at, _ in places], [line for _, line in places], marker=shape, color=colour, s=26, zorder=3)
+        handles.append(Line2D([], [], linestyle="", marker=shape, color=colour, markersize=5, label=meaning))
+    _name_lines(ax, [_label(row, spec.label) for row in shown])
+    _time_axis(ax, "time [UTC]")
+    ax.set_xlim(_number(left), _number(right))
+    _legend(ax, handles)
+    _say_more(ax, len(rows) - len(shown), ", older")
+
+
+@_draw.register(Points)
+def _draw_points(spec: Points, rows: list[dict[str, Any]], ax: Axes, units: Mapping[str, str]) -> None:
+    counts = Counter(row[spec.label] for row in rows)
+    labels = sorted(counts, key=lambda label: (-counts[label], str(label)))
+    lines = {label: line for line, label in enumerate(labels[:MAX_LINES])}
+    shown = [row for row in rows if row[spec.label] in lines]
+    places = [(_number(row[spec.at]), lines[row[spec.label]]) for row in shown]
+    ax.scatter([at for at, _ in places], [line for _, line in places], s=16, color=_BLUE, alpha=0.5, linewidths=0)
+    _name_lines(ax, [_shown(label) for label in lines])
+    ax.grid(axis="y", color="#DDDDDD", linewidth=0.6)
+    ax.set_axisbelow(True)
+    _time_axis(ax, "time [UTC]")
+    left, right = _limits([row[spec.at] for row in shown])
+    ax.set_xlim(_number(left), _number(right))
+    _say_more(ax, len(labels) - len(lines), f" with {len(rows) - len(places):,} rows")
+
+
+def _size(spec: PlotSpec, answer: pa.Table) -> tuple[float, float]:
+    """Return the width and the height of a figure [in]."""
+    if isinstance(spec, DailyBars) or not answer.num_rows:
+        return _WIDTH_IN, _DAILY_IN
+    lines = len(answer[spec.label].unique()) if isinstance(spec, Points) else answer.num_rows
+    return _WIDTH_IN, _FRAME_IN + _LINE_IN * min(max(lines, 3), MAX_LINES)
+
+
+def _titled(ax: Axes, report: Report[Any]) -> Axes:
+    ax.set_title("\n".join(wrap(report.question, _TITLE_CHARS)), loc="left", fontsize="large", **_LITERAL)
+    return ax
+
+
+def _units(answer: pa.Table) -> dict[str, str]:
+    return {field.name: (field.metadata or {}).get(b"unit", field.name.encode()).decode() for field in answer.schema}
+
+
+def _say_nothing(ax: Axes) -> None:
+    ax.set_axis_off()
+    ax.text(0.5, 0.5, "no events", transform=ax.transAxes, ha="center", va="center", color=_GREY, fontsize="x-large")
+
+
+def _say_more(ax: Axes, hidden: int, what: str) -> None:
+    if hidden > 0:
+        note = f"and {hidden:,} more{what}, not shown"
+        ax.annotate(note, (1, 0), (0, 6), "axes fraction", "offset points", ha="right", color=_GREY, fontsize="small")
+
+
+def _legend(ax: Axes, handles: Sequence[Artist]) -> None:
+    """Put the legend under the plot, where it covers nothing."""
+    ax.figure.legend(handles=handles, loc="outside lower right", ncols=len(handles), frameon=False, fontsize="small")
+
+
+def _name_lines(ax: Axes, labels: Sequence[str]) -> None:
+    """Name the lines from the top down; text of events is shown as it is and never parsed."""
+    ax.set_yticks(range(len(labels)), labels, fontsize="small", **_LITERAL)
+    ax.tick_params(axis="y", length=0)
+    ax.set_ylim(len(labels) - 0.4, -0.6)
+
+
+def _time_axis(ax: Axes, label: str) -> None:
+    locator = mdates.AutoDateLocator(tz=UTC, minticks=3, maxticks=8)  # type: ignore[no-untyped-call]
+    ax.xaxis.set_major_locator(locator)
+    ax.xaxis.set_major_formatter(mdates.ConciseDateFormatter(locator, tz=UTC))  # type: ignore[no-untyped-call]
+    ax.set_xlabel(label)
+
+
+def _limits(instants: Sequence[datetime | None]) -> tuple[datetime, datetime]:
+    """Return the time to show: all instants, and some air."""
+    known = [instant for instant in instants if instant] or [datetime(1970, 1, 1, tzinfo=UTC)]
+    air = (max(known) - min(known)) * _EDGE or timedelta(hours=1)
+    return min(known) - air, max(known) + air
+
+
+def _number(instant: date) -> float:
+    """Return a day or an instant as matplotlib counts them [days]."""
+    return float(mdates.date2num(instant))  # type: ignore[no-untyped-call]
+
+
+def _label(row: Mapping[str, Any], columns: Sequence[str]) -> str:
+    return "  ".join(_shown(row[column]) for column in columns)
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "(none)"
+    text = "".join(char if ord(char) in _glyphs() else _escape(char) for char in inert(str(value)))
+    return text if len(text) <= _LABEL_CHARS else text[: _LABEL_CHARS - 1] + "…"
+
+
+def _escape(char: str) -> str:
+    return char.encode("unicode_escape").decode("ascii")
+
+
+@cache
+def _glyphs() -> frozenset[int]:
+    """Return the characters that the font can draw; the others would all become the same box."""
+    return frozenset(get_font(findfont(FontProperties())).get_charmap())

@@ -1,0 +1,47 @@
+"""Reports: named questions, one decorated function each.
+
+A new report is one function in a module of its theme; a new theme is one more line below.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from auditframe.errors import UnknownReportError, did_you_mean
+from auditframe.reports._base import Parameter as Parameter
+from auditframe.reports._base import Report as Report
+from auditframe.reports._base import ReportColumn as ReportColumn
+from auditframe.reports._base import report as report
+from auditframe.reports._source import as_events as as_events
+from auditframe.reports._specs import Bars as Bars
+from auditframe.reports._specs import DailyBars as DailyBars
+from auditframe.reports._specs import PlotSpec as PlotSpec
+from auditframe.reports._specs import Points as Points
+from auditframe.reports._specs import Spans as Spans
+from auditframe.reports.activity import *  # noqa: F403 - a report stands in one list: its theme
+from auditframe.reports.changes import *  # noqa: F403
+from auditframe.reports.keys import *  # noqa: F403
+from auditframe.reports.logins import *  # noqa: F403
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+REGISTRY: Mapping[str, Report[Any]] = MappingProxyType(
+    {name: value for name, value in globals().items() if isinstance(value, Report)}
+)
+"""Every report by name, in the order of the themes and, within one, of its module."""
+
+
+def get(name: str) -> Report[Any]:
+    """Return the report of a name.
+
+    Raises:
+        UnknownReportError: There is none.
+    """
+    if name in REGISTRY:
+        return REGISTRY[name]
+    raise UnknownReportError(
+        f"There is no report {name!r}.{did_you_mean(name, REGISTRY)} The reports are {', '.join(REGISTRY)}.",
+        report=name,
+    )

@@ -1,0 +1,68 @@
+"""Plot specs: what a report's plot shows, as data; `auditframe.plots` draws them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """One horizontal bar a row, in the answer's order.
+
+    Attributes:
+        label: The columns that together name a row.
+        value: The number that is the bar's length.
+        flag: A flag that colours the bar; None leaves all bars alike.
+        flag_meaning: What the colour of a set flag says, for the legend.
+    """
+
+    label: tuple[str, ...]
+    value: str
+    flag: str | None = None
+    flag_meaning: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DailyBars:
+    """One vertical bar a UTC day.
+
+    Attributes:
+        day: The column with the day.
+        value: The number that is the bar's height.
+    """
+
+    day: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Spans:
+    """One line a row, from one instant to another, with marks on it.
+
+    Attributes:
+        label: The columns that together name a row.
+        start: Where the line begins; null reaches back beyond the plot.
+        end: Where it ends; null reaches on beyond the plot.
+        marks: Columns of instants to mark on the line, each with what the legend calls it.
+    """
+
+    label: tuple[str, ...]
+    start: str
+    end: str
+    marks: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """One point a row, on a line for each label.
+
+    Attributes:
+        at: The column with the instant.
+        label: The column that names the line.
+    """
+
+    at: str
+    label: str
+
+
+PlotSpec = Bars | DailyBars | Spans | Points

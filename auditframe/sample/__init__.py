@@ -1,0 +1,150 @@
+"""A seeded, made-up organization over time: events as the endpoint returns them, with labelled incidents.
+
+Nobody and nothing in it exists: addresses come from the documentation ranges, e-mail addresses stand
+under example.com and example.org. The same seed gives the same bytes on every Python version.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from auditframe.catalogue import lookup
+from auditframe.errors import AuditFrameError
+from auditframe.sample.details import ORGANIZATION, Stage, payload
+from auditframe.sample.dice import Dice
+from auditframe.sample.incidents import Incident, Storyline, label, storylines
+from auditframe.sample.people import Cast, gather
+from auditframe.sample.plans import Plan, event_id
+from auditframe.sample.story import allowlists, days, lives, one_of_each
+from auditframe.sample.tenant import TENANT
+from auditframe.window import parse_instant
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from auditframe.window import Instant
+
+__all__ = ["Incident", "Sample", "sample", "to_jsonl"]
+
+_DAY_S = 86_400
+_TEMPLATES = {**ORGANIZATION, **TENANT}
+_WHOLE_STORY = 1_000  # fewer events than this hold no incidents and no doubled events
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A made-up organization's audit log.
+
+    Attributes:
+        events: The events, each as the endpoint returns it, sorted by ``(effective_at, id)``.
+        incidents: The storylines planted among them, oldest first.
+    """
+
+    events: tuple[Mapping[str, Any], ...]
+    incidents: tuple[Incident, ...]
+
+
+def sample(*, seed: int = 7, events: int = 20_000, days: int = 90, end: Instant = "2026-11-01") -> Sample:
+    """Make up an organization and what it did.
+
+    Args:
+        seed: Which organization.
+        events: How many events; from 2,000 on every documented type occurs, from 1,000 on incidents do.
+        days: How long before `end` the events begin [days].
+        end: The end of the window; every event is before it.
+
+    Returns:
+        Exactly `events` events in ``[end - days, end)``, and the labels of the incidents.
+
+    Raises:
+        AuditFrameError: Less than one event or one day is asked for.
+        WindowError: `end` cannot be read.
+    """
+    if events < 1 or days < 1:
+        raise AuditFrameError(f"A sample needs at least one event and one day; asked for {events} and {days}.")
+    dice, end_s = Dice(seed), int(parse_instant(end).timestamp())
+    cast = gather(dice, size=min(max(events // 200, 24), 400), start=end_s - days * _DAY_S, end=end_s)
+    planted = _planted(dice, cast, events)
+    twins = events // 400 if events >= _WHOLE_STORY else 0
+    plans = _plans(dice, cast, planted, events - twins)
+    written = _written(dice, cast, plans)
+    doubled = [*written, *_twins(dice, written, twins)]
+    in_order = sorted(doubled, key=lambda event: (event["effective_at"], event["id"]))
+    labels = sorted((label(one) for one in planted), key=lambda incident: (incident.start, incident.kind))
+    return Sample(tuple(in_order), tuple(labels))
+
+
+def to_jsonl(sample: Sample) -> bytes:
+    """Write a sample as compact JSON, UTF-8, one event a line, in the sample's order."""
+    lines = (json.dumps(event, ensure_ascii=False, separators=(",", ":")) for event in sample.events)
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _planted(dice: Dice, cast: Cast, events: int) -> list[Storyline]:
+    rounds = min(1 + events // 10_000, 12) if events >= _WHOLE_STORY else 0
+    return list(storylines(dice, cast, rounds=rounds))
+
+
+def _plans(dice: Dice, cast: Cast, planted: Iterable[Storyline], count: int) -> list[Plan]:
+    """Plan exactly `count` events: the incidents, at most as much again as half for the story, then everyday life."""
+    plans = [plan for storyline in planted for plan in storyline.plans]
+    told = [*one_of_each(dice, cast), *allowlists(dice, cast), *lives(dice, cast)]
+    plans += _at_most(dice, list(_inside(cast, told)), count // 2)
+    plans += islice(_inside(cast, days(dice, cast)), count - len(plans))
+    return sorted(plans, key=lambda plan: (plan.at, plan.id))
+
+
+def _inside(cast: Cast, plans: Iterable[Plan]) -> Iterator[Plan]:
+    return (plan for plan in plans if cast.start <= plan.at < cast.end)
+
+
+def _at_most(dice: Dice, plans: list[Plan], count: int) -> list[Plan]:
+    """Drop plans by chance until `count` are left."""
+    while len(plans) > count:
+        plans.pop(dice.below(len(plans)))
+    return plans
+
+
+def _written(dice: Dice, cast: Cast, plans: Iterable[Plan]) -> list[dict[str, Any]]:
+    """Write the events in time order, so that what is changed or deleted was made before."""
+    pools = {
+        "user-": [person.id for person in cast.founders],
+        "proj_": [project.id for project in cast.lasting_projects],
+        "svc_acct-": [account.id for account in cast.service_accounts if account.begins < cast.start],
+    }
+    stage = Stage(dice, pools)
+    default = cast.lasting_projects[0].reference()
+    return [_event(stage, plan, default) for plan in plans]
+
+
+def _event(stage: Stage, plan: Plan, default_project: Mapping[str, Any]) -> dict[str, Any]:
+    dice = stage.dice
+    event: dict[str, Any] = {"id": plan.id}
+    if dice.chance(4):
+        event["object"] = "organization.audit_log"
+    event |= {"type": plan.type, "effective_at": plan.at}
+    if plan.project:
+        event["project"] = plan.project.reference()
+    elif dice.chance(16):
+        # Admin actions are filed under the default project now and then, global ones too.
+        event["project"] = default_project
+    if plan.actor or dice.chance(2):
+        event["actor"] = plan.actor
+    if plan.type in _TEMPLATES:
+        event[plan.type] = payload(_TEMPLATES[plan.type], stage, plan.known)
+    elif dice.chance(8):
+        event[plan.type] = {}
+    return event
+
+
+def _twins(dice: Dice, events: list[dict[str, Any]], count: int) -> Iterator[dict[str, Any]]:
+    """Repeat events under another id: the first pair's ids differ in nothing but case."""
+    calm = [event for event in events if not lookup(event["type"]).effect.startswith("login")]
+    for number in range(count):
+        event = calm.pop(dice.below(len(calm)))
+        prefix, dash, rest = event["id"].partition("-")
+        other = event_id(dice, event["effective_at"]) if number else prefix + dash + rest.swapcase()
+        yield {**event, "id": other}

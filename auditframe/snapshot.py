@@ -1,0 +1,301 @@
+"""Snapshot: bring a lake up to date with the endpoint, and leave the ledger entry that proves it."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from auditframe.catalogue import SCOPES
+from auditframe.client import Filters
+from auditframe.errors import ApiError, AuthError, SnapshotInterrupted, WindowError
+from auditframe.flatten import flatten_texts
+from auditframe.lake.ledger import Collected, Span
+from auditframe.window import DAY, Instant, Window, midnight, parse_window, split_days
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from auditframe.client import Client, Fetched, Scope
+    from auditframe.flatten import Flattened
+    from auditframe.lake import Lake
+    from auditframe.lake.ledger import Counts, Entry, Status
+    from auditframe.lake.writer import Writer
+
+OVERLAP = timedelta(hours=24)
+"""How far before the end of coverage a snapshot begins to read again."""
+
+DAYS_APART = 90
+"""A first snapshot without a start reads everything older than this many days as one window, the rest day by day."""
+
+PAGES_PER_MERGE = 100
+"""How many pages of a window are held in memory before they are merged."""
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotResult:
+    """What one snapshot did.
+
+    Attributes:
+        number: Its ledger entry.
+        head: The hash of that entry; kept elsewhere, it proves later that the lake was not rolled back.
+        received: Events that arrived; new + known + mutated + quarantined.
+        new: Events added.
+        known: Events that were there already.
+        late: Of the new ones, those inside a window that an earlier snapshot had read whole.
+        mutated: Events whose id was there with another payload; kept in quarantine.
+        quarantined: Events that could not be placed; kept in quarantine.
+        pages: Pages received.
+        windows: Windows read whole, over both scopes.
+        not_permitted: The scopes that the key may not read.
+        seconds: How long it took [s].
+    """
+
+    number: int
+    head: str
+    received: int
+    new: int
+    known: int
+    late: int
+    mutated: int
+    quarantined: int
+    pages: int
+    windows: int
+    not_permitted: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a snapshot is.
+
+    Attributes:
+        scope: The pass under way.
+        window: The window under way.
+        windows_done: Windows behind it, over both scopes.
+        windows_total: Windows of the snapshot, over both scopes.
+        new: Events added so far.
+    """
+
+    scope: Scope
+    window: Window
+    windows_done: int
+    windows_total: int
+    new: int
+
+
+def snapshot(
+    lake: Lake,
+    client: Client,
+    *,
+    start: Instant | None = None,
+    end: Instant | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> SnapshotResult:
+    """Bring a lake up to date: read both scopes window by window, merge, leave one ledger entry.
+
+    Args:
+        lake: The lake; a folder that is none yet becomes one with the first page.
+        client: The endpoint.
+        start: Where to begin reading; None begins at the end of what is covered, less 24 h, and in a new lake at the
+            beginning of the log.
+        end: Where to stop; None reads up to now.
+        progress: Called after each piece that was merged.
+
+    Returns:
+        The counts. Run again, a snapshot reads the overlap again and adds only what is new.
+
+    Raises:
+        SnapshotInterrupted: The endpoint failed on the way, or the user did; what arrived is in the lake.
+        ApiError: The endpoint failed before anything arrived; nothing was written.
+        LakeError: The lake cannot be written.
+        WindowError: A time cannot be read, the window is empty, or it lies in the future.
+    """
+    started = time.monotonic()
+    asked, now = parse_window(start, end), datetime.now(UTC)
+    passes = {scope: _Pass(scope, plan_windows(lake.coverage(scope), asked, now=now)) for scope in SCOPES}
+    arriving = _read(client, passes)
+    first = list(itertools.islice(arriving, 1))  # an endpoint that refuses leaves no trace on the disk
+    with lake.writer() as writer:
+        failure = _merge_all(writer, itertools.chain(first, arriving), passes, progress or _silent)
+        entry = writer.commit("snapshot", [each.collected() for each in passes.values()])
+    if failure is not None:
+        raise _interrupted(failure, entry, passes) from failure
+    return _result(entry, seconds=time.monotonic() - started)
+
+
+def plan_windows(covered: Sequence[Window], asked: Window, *, now: datetime) -> tuple[Window, ...]:
+    """Cut what a snapshot has to read into windows that do not cross a UTC midnight, oldest first.
+
+    Only the first may be longer: in a new lake without a `start`, everything before the last 90 days. The last has no
+    end when none was asked for, so that no event is missed because a clock is off.
+
+    Args:
+        covered: What is covered already; disjoint, oldest first.
+        asked: What to read; an open start means from the end of the oldest covered window, less the overlap.
+        now: The present.
+
+    Raises:
+        WindowError: What was asked lies in the future.
+    """
+    if asked.start is not None and asked.start >= now:
+        raise WindowError(f"The window {asked} lies in the future; nothing can be collected there yet.")
+    end = asked.end or now
+    start = asked.start or _resumption(covered, end)
+    lead: tuple[Window, ...] = ()
+    if start is None:
+        start = min(midnight(now) - DAYS_APART * DAY, end)
+        lead = (Window(None, start),)
+    days = list(split_days(Window(start, end))) if start < end else []
+    if asked.end is None:
+        days[-1] = Window(days[-1].start, None)
+    return (*lead, *days)
+
+
+@dataclass(slots=True)
+class _Pass:
+    """What one scope's pass over its windows has brought so far."""
+
+    scope: Scope
+    planned: tuple[Window, ...]
+    read_whole: list[Span] = field(default_factory=list)
+    pages: int = 0
+    first_request_id: str | None = None
+    last_request_id: str | None = None
+    is_permitted: bool = True
+
+    @property
+    def remaining(self) -> int:
+        return len(self.planned) - len(self.read_whole) if self.is_permitted else 0
+
+    def note(self, fetched: Fetched) -> None:
+        self.first_request_id = fetched.request_id if self.pages == 0 else self.first_request_id
+        self.last_request_id = fetched.request_id
+        self.pages += 1
+
+    def collected(self) -> Collected:
+        status: Status = "interrupted" if self.remaining else "complete"
+        return Collected(
+            scope=self.scope,
+            status=status if self.is_permitted else "not_permitted",
+            windows=self.read_whole,
+            pages=self.pages,
+            first_request_id=self.first_request_id,
+            last_request_id=self.last_request_id,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrived:
+    """A piece of a window; `whole` says what its last piece completes."""
+
+    scope: Scope
+    window: Window
+    events: Flattened
+    whole: Span | None
+
+
+def _read(client: Client, passes: Mapping[Scope, _Pass]) -> Iterator[_Arrived]:
+    """Read every window of every pass, oldest first, a pass after the other."""
+    for each in passes.values():
+        try:
+            for window in each.planned:
+                yield from _read_window(client, each, window)
+        except AuthError:
+            if each.scope == "organization" or each.pages:
+                raise
+            each.is_permitted = False
+
+
+def _read_window(client: Client, each: _Pass, window: Window) -> Iterator[_Arrived]:
+    asked_at = datetime.now(UTC)
+    batch: list[Fetched] = []
+    try:
+        for fetched in client.fetch_pages(scope=each.scope, filters=Filters(window=window)):
+            each.note(fetched)
+            batch.append(fetched)
+            if len(batch) == PAGES_PER_MERGE:
+                yield _arrived(each.scope, window, batch)
+                batch = []
+    except ApiError:
+        if batch:
+            yield _arrived(each.scope, window, batch)
+        raise
+    whole = Span(start=window.start, end=min(window.end or asked_at, asked_at))
+    yield _arrived(each.scope, window, batch, whole=whole)
+
+
+def _arrived(scope: Scope, window: Window, batch: list[Fetched], *, whole: Span | None = None) -> _Arrived:
+    texts = (event for fetched in batch for event in fetched.page.events)
+    seen_at = batch[-1].received_at if batch else None
+    return _Arrived(scope, window, flatten_texts(texts, scope=scope, seen_at=seen_at), whole)
+
+
+def _merge_all(
+    writer: Writer,
+    arriving: Iterable[_Arrived],
+    passes: Mapping[Scope, _Pass],
+    progress: Callable[[Progress], None],
+) -> ApiError | KeyboardInterrupt | None:
+    """Merge piece by piece; return what stopped it, so that what arrived can be committed first."""
+    try:
+        for piece in arriving:
+            writer.add(piece.events)
+            if piece.whole is not None:
+                passes[piece.scope].read_whole.append(piece.whole)
+            progress(
+                Progress(
+                    piece.scope,
+                    piece.window,
+                    windows_done=sum(len(each.read_whole) for each in passes.values()),
+                    windows_total=sum(len(each.planned) for each in passes.values()),
+                    new=writer.counts.new,
+                )
+            )
+    except (ApiError, KeyboardInterrupt) as failure:
+        return failure
+    return None
+
+
+def _resumption(covered: Sequence[Window], end: datetime) -> datetime | None:
+    """Return where to go on: before the end of the oldest covered window, so that gaps after it are read too."""
+    if not covered:
+        return None
+    return min(covered[0].end or end, end) - OVERLAP
+
+
+def _interrupted(
+    failure: ApiError | KeyboardInterrupt, entry: Entry, passes: Mapping[Scope, _Pass]
+) -> SnapshotInterrupted:
+    remaining = sum(each.remaining for each in passes.values())
+    why = str(failure) if isinstance(failure, ApiError) else "It was stopped by hand."
+    return SnapshotInterrupted(
+        f"The snapshot is not complete: {remaining} window(s) remain. {why} "
+        f"{entry.counts.new} new event(s) are in the lake; run it again to go on.",
+        collected=entry.counts.new,
+        remaining=remaining,
+    )
+
+
+def _result(entry: Entry, *, seconds: float) -> SnapshotResult:
+    counts: Counts = entry.counts
+    return SnapshotResult(
+        number=entry.number,
+        head=entry.hash,
+        received=counts.received,
+        new=counts.new,
+        known=counts.known,
+        late=counts.late,
+        mutated=counts.mutated,
+        quarantined=counts.quarantined,
+        pages=sum(each.pages for each in entry.collected),
+        windows=sum(len(each.windows) for each in entry.collected),
+        not_permitted=tuple(each.scope for each in entry.collected if each.status == "not_permitted"),
+        seconds=round(seconds, 3),
+    )
+
+
+def _silent(_: Progress) -> None:
+    pass
