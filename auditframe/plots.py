@@ -14,6 +14,7 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import ScaledTranslation
 
 from auditframe.reports import Bars, DailyBars, Points, Spans
 from auditframe.text import inert
@@ -33,14 +34,16 @@ MAX_LINES = 20
 
 _WIDTH_IN = 9.0
 _LINE_IN = 0.28
-_FRAME_IN = 1.5
+_FRAME_IN = 1.6
 _DAILY_IN = 3.6
+_LEGEND_BELOW_IN = 0.62
 _LABEL_CHARS = 44
 _TITLE_CHARS = 80
 _EDGE = 0.03  # of the time shown, left free on both sides
 
 # From the palette of Okabe and Ito, which colour-blind readers can tell apart.
 _BLUE, _ORANGE, _GREEN, _VERMILLION, _GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#767676"
+_FLAG_COLOURS = {True: _VERMILLION, False: _BLUE, None: _GREY}
 _MARKS = (("D", _ORANGE), ("o", _VERMILLION), ("s", _GREEN))
 
 # Event text is never parsed, neither as mathtext nor by TeX.
@@ -108,18 +111,19 @@ def _draw(spec: object, rows: list[dict[str, Any]], ax: Axes, units: Mapping[str
 def _draw_bars(spec: Bars, rows: list[dict[str, Any]], ax: Axes, units: Mapping[str, str]) -> None:
     shown = rows[:MAX_LINES]
     values = [row[spec.value] for row in shown]
-    colours = [_VERMILLION if spec.flag and row[spec.flag] else _BLUE for row in shown]
+    flags = [row[spec.flag] if spec.flag else False for row in shown]
+    colours = [_FLAG_COLOURS[flag] for flag in flags]
     bars = ax.barh(range(len(shown)), values, color=colours, height=0.7)
     ax.bar_label(bars, [f"{value:,}" for value in values], padding=3, fontsize="small", color=_GREY)
     _name_lines(ax, [_label(row, spec.label) for row in shown])
     ax.margins(x=0.08)
-    ax.set_xlabel(units[spec.value])
+    rest = sum(row[spec.value] for row in rows[MAX_LINES:])
+    ax.set_xlabel(units[spec.value] + _more(len(rows) - len(shown), f" with {rest:,} {units[spec.value]}"))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
     ax.xaxis.set_major_formatter("{x:,.0f}")
-    if any(colour == _VERMILLION for colour in colours):
-        _legend(ax, [Patch(color=_VERMILLION, label=spec.flag_meaning)])
-    rest = sum(row[spec.value] for row in rows[MAX_LINES:])
-    _say_more(ax, len(rows) - len(shown), f" with {rest:,} {units[spec.value]}")
+    if spec.flag:
+        meanings = {True: spec.flag_meanings[0], False: spec.flag_meanings[1], None: "not known"}
+        _legend(ax, [Patch(color=_FLAG_COLOURS[flag], label=meanings[flag]) for flag in meanings if flag in flags])
 
 
 @_draw.register(DailyBars)
@@ -149,10 +153,9 @@ def _draw_spans(spec: Spans, rows: list[dict[str, Any]], ax: Axes, units: Mappin
         ax.scatter([at for at, _ in places], [line for _, line in places], marker=shape, color=colour, s=26, zorder=3)
         handles.append(Line2D([], [], linestyle="", marker=shape, color=colour, markersize=5, label=meaning))
     _name_lines(ax, [_label(row, spec.label) for row in shown])
-    _time_axis(ax, "time [UTC]")
+    _time_axis(ax, "time [UTC]" + _more(len(rows) - len(shown), ", older"))
     ax.set_xlim(_number(left), _number(right))
     _legend(ax, handles)
-    _say_more(ax, len(rows) - len(shown), ", older")
 
 
 @_draw.register(Points)
@@ -166,10 +169,9 @@ def _draw_points(spec: Points, rows: list[dict[str, Any]], ax: Axes, units: Mapp
     _name_lines(ax, [_shown(label) for label in lines])
     ax.grid(axis="y", color="#DDDDDD", linewidth=0.6)
     ax.set_axisbelow(True)
-    _time_axis(ax, "time [UTC]")
+    _time_axis(ax, "time [UTC]" + _more(len(labels) - len(lines), f" with {len(rows) - len(shown):,} points"))
     left, right = _limits([row[spec.at] for row in shown])
     ax.set_xlim(_number(left), _number(right))
-    _say_more(ax, len(labels) - len(lines), f" with {len(rows) - len(places):,} rows")
 
 
 def _size(spec: PlotSpec, answer: pa.Table) -> tuple[float, float]:
@@ -194,15 +196,23 @@ def _say_nothing(ax: Axes) -> None:
     ax.text(0.5, 0.5, "no events", transform=ax.transAxes, ha="center", va="center", color=_GREY, fontsize="x-large")
 
 
-def _say_more(ax: Axes, hidden: int, what: str) -> None:
-    if hidden > 0:
-        note = f"and {hidden:,} more{what}, not shown"
-        ax.annotate(note, (1, 0), (0, 6), "axes fraction", "offset points", ha="right", color=_GREY, fontsize="small")
+def _more(hidden: int, what: str) -> str:
+    """Say under an axis label what the plot leaves out."""
+    return f"\nand {hidden:,} more{what}, not shown" if hidden > 0 else ""
 
 
 def _legend(ax: Axes, handles: Sequence[Artist]) -> None:
-    """Put the legend under the plot, where it covers nothing."""
-    ax.figure.legend(handles=handles, loc="outside lower right", ncols=len(handles), frameon=False, fontsize="small")
+    """Put the legend under the axis label, where it covers nothing."""
+    below = ScaledTranslation(0, -_LEGEND_BELOW_IN, ax.figure.dpi_scale_trans)
+    ax.legend(
+        handles=handles,
+        loc="upper right",
+        bbox_to_anchor=(1, 0),
+        bbox_transform=ax.transAxes + below,
+        ncols=len(handles),
+        frameon=False,
+        fontsize="small",
+    )
 
 
 def _name_lines(ax: Axes, labels: Sequence[str]) -> None:
@@ -215,7 +225,9 @@ def _name_lines(ax: Axes, labels: Sequence[str]) -> None:
 def _time_axis(ax: Axes, label: str) -> None:
     locator = mdates.AutoDateLocator(tz=UTC, minticks=3, maxticks=8)  # type: ignore[no-untyped-call]
     ax.xaxis.set_major_locator(locator)
-    ax.xaxis.set_major_formatter(mdates.ConciseDateFormatter(locator, tz=UTC))  # type: ignore[no-untyped-call]
+    formatter = mdates.AutoDateFormatter(locator, tz=UTC)  # type: ignore[no-untyped-call]
+    formatter.scaled |= {1 / 24: "%m-%d %H:%M", 1 / 1440: "%m-%d %H:%M"}  # by the distance of the ticks [days]
+    ax.xaxis.set_major_formatter(formatter)
     ax.set_xlabel(label)
 
 
@@ -232,12 +244,10 @@ def _number(instant: date) -> float:
 
 
 def _label(row: Mapping[str, Any], columns: Sequence[str]) -> str:
-    return "  ".join(_shown(row[column]) for column in columns)
+    return "  ".join(f"(no {column})" if row[column] is None else _shown(row[column]) for column in columns)
 
 
 def _shown(value: object) -> str:
-    if value is None:
-        return "(none)"
     text = "".join(char if ord(char) in _glyphs() else _escape(char) for char in inert(str(value)))
     return text if len(text) <= _LABEL_CHARS else text[: _LABEL_CHARS - 1] + "…"
 

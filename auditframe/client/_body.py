@@ -70,7 +70,7 @@ def _gunzip(chunks: Iterable[bytes]) -> bytes:
             body += _inflate(member, rest, BODY_LIMIT_BYTES + 1 - len(body))
             if len(body) > BODY_LIMIT_BYTES:
                 raise _too_large("after decompression", BODY_LIMIT_BYTES)
-            rest = member.unconsumed_tail or member.unused_data
+            rest = member.unused_data
     if not member.eof:
         raise PageError("The gzip body ends before its end mark: it was cut short.", retryable=True)
     return bytes(body)

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from auditframe.lake.events import Events
+from auditframe.lake.index import Fingerprints
 from auditframe.lake.layout import Description, days_of, read_description
 from auditframe.lake.ledger import Counts, Entry, PartitionState, coverage, read_ledger, write_entry
 from auditframe.lake.merge import merge, sort_arrivals, texts
@@ -71,6 +72,8 @@ class Writer:
         self._touched = _unfinished(layout)
         self._kept = {kept.sha256 for _, kept in read_quarantine(layout)}
         self._counts = Counts()
+        self._ids = Fingerprints()
+        self._ids.add(texts(_events(layout).arrow("SELECT id FROM events"), "id"))
         self.number = self._previous.number + 1 if self._previous else 1
 
     @property
@@ -91,6 +94,7 @@ class Writer:
         self._touch(set(days_of(arriving.events)))
         for day, rows in _by_day(self._stamped(arrivals.new)):
             self._merge_into(day, rows)
+            self._ids.add(texts(rows, "id"))
         self._keep(_kept("unplaced", item) for item in arriving.quarantine)
         self._keep(_kept("mutation", item) for item in arrivals.mutations)
         counts = Counts(
@@ -127,10 +131,18 @@ class Writer:
             write_whole(msgspec.json.encode(sorted(self._touched)), path=self._layout.intent)
 
     def _stored(self, arriving: pa.Table) -> dict[str, str]:
-        """Look the arriving ids up in the whole lake: an id has one row, whatever day it comes back with."""
-        events = Events(files=tuple(self._layout.partitions().values()))
-        found = events.arrow(_STORED, beside={"arriving": arriving.select(["id"])})
-        return dict(zip(texts(found, "id"), texts(found, "raw"), strict=True))
+        """Find the arriving ids that the lake holds: an id has one row, whatever day it comes back with."""
+        wanted = set(self._ids.may_hold(texts(arriving, "id")))
+        found: dict[str, str] = {}
+        for day in sorted(set(days_of(arriving))) if wanted else ():
+            path = self._layout.partition_file(day)
+            if path.exists():
+                rows = read_partition(path, path=path, columns=["id", "raw"])
+                found |= {id_: raw for id_, raw in _by_id(rows).items() if id_ in wanted}
+        if elsewhere := wanted - found.keys():
+            named = {"arriving": pa.table({"id": pa.array(sorted(elsewhere), pa.string())})}
+            found |= _by_id(_events(self._layout).arrow(_STORED, beside=named))
+        return found
 
     def _stamped(self, new: pa.Table) -> pa.Table:
         schema = arrow_schema()
@@ -213,6 +225,14 @@ def _found_lake(layout: Layout) -> None:
         make_folder(folder)
     with contextlib.suppress(FileExistsError):
         put_new(msgspec.json.encode(Description()), layout.description, staging=layout.staging)
+
+
+def _events(layout: Layout) -> Events:
+    return Events(files=tuple(layout.partitions().values()))
+
+
+def _by_id(rows: pa.Table) -> dict[str, str]:
+    return dict(zip(texts(rows, "id"), texts(rows, "raw"), strict=True))
 
 
 def _by_day(rows: pa.Table) -> Iterator[tuple[str, pa.Table]]:

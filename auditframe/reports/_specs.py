@@ -12,14 +12,14 @@ class Bars:
     Attributes:
         label: The columns that together name a row.
         value: The number that is the bar's length.
-        flag: A flag that colours the bar; None leaves all bars alike.
-        flag_meaning: What the colour of a set flag says, for the legend.
+        flag: A flag that colours the bar, null in grey; None leaves all bars alike.
+        flag_meanings: What the legend says of a flag that is set, and of one that is not.
     """
 
     label: tuple[str, ...]
     value: str
     flag: str | None = None
-    flag_meaning: str = ""
+    flag_meanings: tuple[str, str] = ("yes", "no")
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,10 @@ from auditframe.reports._specs import Bars
         ReportColumn("event_ids", "texts", "Ids of the failures, in time order."),
     ),
     plot=Bars(
-        label=("actor", "ip_address"), value="failures", flag="succeeded", flag_meaning="the actor signed in afterwards"
+        label=("actor", "ip_address"),
+        value="failures",
+        flag="succeeded",
+        flag_meanings=("signed in afterwards", "did not sign in afterwards"),
     ),
     controls=("SOC 2 CC6.1", "ISO/IEC 27001:2022 A.8.5", "NIST SP 800-53 r5 AC-7"),
 )
