@@ -184,7 +184,7 @@ def _place(text: bytes) -> _Row | Quarantined:
         if value is None:
             return Quarantined(text, _reason(name, present=name in members), id_, name)
     assert id_ is not None and type_ is not None and at_us is not None  # noqa: S101, PT018 - for the type checker
-    detail = members.get(type_, b"")
+    detail = members.get(type_, b"null")
     return _Row(id_, type_, at_us, raw, members.get("actor", b""), members.get("project", b""), detail)
 
 
@@ -258,7 +258,7 @@ def _columns(rows: Sequence[_Row], drift: Counter[str]) -> dict[str, _Values]:
         "verb": _by_distinct(types, lambda type_: lookup(type_).verb),
         "effective_at": pa.array([row.at_us for row in rows], pa.int64()).cast(pa.timestamp("us", tz="UTC")),
         "raw": pa.array([row.raw for row in rows], pa.string()),
-        "detail": pa.array([row.detail.decode() if row.detail else None for row in rows], pa.string()),
+        "detail": pa.array([None if row.detail == b"null" else row.detail.decode() for row in rows], pa.string()),
     }
     columns |= _spread([("actor", row.actor) for row in rows], ["actor"], drift, actor_kind=_actor_kind)
     columns |= _spread([("project", row.project) for row in rows], ["project"], drift)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -67,7 +67,7 @@ class Page:
         has_more: True when any page in the body says so; None when no page in it says anything.
     """
 
-    events: tuple[bytes, ...]
+    events: tuple[bytes, ...] = field(repr=False)
     first_id: str | None = None
     last_id: str | None = None
     has_more: bool | None = None

@@ -37,8 +37,9 @@ _LINE_IN = 0.28
 _FRAME_IN = 1.6
 _DAILY_IN = 3.6
 _LEGEND_BELOW_IN = 0.62
-_LABEL_CHARS = 44
-_TITLE_CHARS = 80
+_LABEL_CHARS = 48
+_TITLE_CHARS = 64
+_FEW_DAYS = 8
 _EDGE = 0.03  # of the time shown, left free on both sides
 
 # From the palette of Okabe and Ito, which colour-blind readers can tell apart.
@@ -129,9 +130,12 @@ def _draw_bars(spec: Bars, rows: list[dict[str, Any]], ax: Axes, units: Mapping[
 @_draw.register(DailyBars)
 def _draw_daily_bars(spec: DailyBars, rows: list[dict[str, Any]], ax: Axes, units: Mapping[str, str]) -> None:
     days = [_number(row[spec.day]) for row in rows]
-    ax.bar(days, [row[spec.value] for row in rows], width=0.85, align="edge", color=_BLUE)
+    ax.bar(days, [row[spec.value] for row in rows], width=0.85, color=_BLUE)
     _time_axis(ax, "day [UTC]")
-    ax.set_xlim(min(days) - 0.5, max(days) + 1.5)
+    air = max(1, _FEW_DAYS - len(days)) / 2
+    ax.set_xlim(min(days) - air, max(days) + air)
+    if len(days) <= _FEW_DAYS:  # ticks between days would mean nothing
+        ax.set_xticks(days, [row[spec.day].isoformat() for row in rows])
     ax.set_ylabel(units[spec.value])
     ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     ax.yaxis.set_major_formatter("{x:,.0f}")
@@ -166,7 +170,7 @@ def _draw_points(spec: Points, rows: list[dict[str, Any]], ax: Axes, units: Mapp
     shown = [row for row in rows if row[spec.label] in lines]
     places = [(_number(row[spec.at]), lines[row[spec.label]]) for row in shown]
     ax.scatter([at for at, _ in places], [line for _, line in places], s=16, color=_BLUE, alpha=0.5, linewidths=0)
-    _name_lines(ax, [_shown(label) for label in lines])
+    _name_lines(ax, [_label({spec.label: label}, (spec.label,)) for label in lines])
     ax.grid(axis="y", color="#DDDDDD", linewidth=0.6)
     ax.set_axisbelow(True)
     _time_axis(ax, "time [UTC]" + _more(len(labels) - len(lines), f" with {len(rows) - len(shown):,} points"))
@@ -244,12 +248,14 @@ def _number(instant: date) -> float:
 
 
 def _label(row: Mapping[str, Any], columns: Sequence[str]) -> str:
-    return "  ".join(f"(no {column})" if row[column] is None else _shown(row[column]) for column in columns)
+    parts = [_shown(row[column], none=f"(no {column})") for column in columns]
+    room = max(map(len, parts)) if len("".join(parts)) <= _LABEL_CHARS else _LABEL_CHARS // len(parts)
+    return "  ".join(part if len(part) <= room else part[: room - 1] + "…" for part in parts)
 
 
-def _shown(value: object) -> str:
-    text = "".join(char if ord(char) in _glyphs() else _escape(char) for char in inert(str(value)))
-    return text if len(text) <= _LABEL_CHARS else text[: _LABEL_CHARS - 1] + "…"
+def _shown(value: object, *, none: str) -> str:
+    text = none if value is None else inert(str(value)) or '""'
+    return "".join(char if ord(char) in _glyphs() else _escape(char) for char in text)
 
 
 def _escape(char: str) -> str:

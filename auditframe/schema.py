@@ -19,7 +19,7 @@ ARROW_TYPES: Mapping[Kind, pa.DataType] = {
     "integer": pa.int64(),
     "number": pa.float64(),
     "flag": pa.bool_(),
-    "texts": pa.list_(pa.string()),
+    "texts": pa.list_(pa.field("element", pa.string())),
     "json": pa.string(),
     "instant": pa.timestamp("us", tz="UTC"),
 }

@@ -35,6 +35,9 @@ class Window:
     end: datetime | None = None
 
     def __post_init__(self) -> None:
+        for end in (self.start, self.end):
+            if end is not None:
+                _aware(end, repr(end))
         if self.start is not None and self.end is not None and self.start >= self.end:
             raise WindowError(f"The window is empty: it starts at {self.start:%F %T} and ends at {self.end:%F %T}.")
 

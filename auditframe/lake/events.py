@@ -12,7 +12,8 @@ import pyarrow as pa
 
 from auditframe.catalogue import EventType, catalogue
 from auditframe.errors import LakeCorruptError, ReportError
-from auditframe.schema import arrow_schema
+from auditframe.lake.parquet import read_partition
+from auditframe.schema import COLUMN_NAMES, arrow_schema
 from auditframe.window import ALWAYS, Instant, Window, parse_window
 
 if TYPE_CHECKING:
@@ -73,25 +74,28 @@ class Events:
             params: As `sql`.
             beside: Further tables that the query may name.
         """
-        with self._connect() as connection:
-            for name, table in (beside or {}).items():
-                connection.register(name, table)
-            try:
+        try:
+            with self._connect() as connection:
+                for name, table in (beside or {}).items():
+                    connection.register(name, table)
                 return _ask(connection, query, params)
-            except (duckdb.IOException, duckdb.InvalidInputException) as error:
-                if self.files and "parquet" in str(error).lower():
-                    raise LakeCorruptError(_first_line(error), path=self.files[0].parent.parent) from error
-                raise ReportError(_first_line(error), report=None) from error
-            except duckdb.Error as error:
-                raise ReportError(f"The engine refuses this SQL. {_first_line(error)}", report=None) from error
+        except duckdb.Error as error:
+            self._check_files()
+            raise ReportError(f"The engine refuses this SQL. {_first_line(error)}", report=None) from error
 
     def to_arrow(self) -> pa.Table:
         """Return all events, ordered by ``effective_at``, then ``id``."""
-        return self.arrow("SELECT * FROM events ORDER BY effective_at, id").cast(arrow_schema())
+        return self.arrow(_EVERYTHING).cast(arrow_schema())
 
     def to_pandas(self) -> pd.DataFrame:
         """Return all events as a DataFrame, ordered by ``effective_at``, then ``id``."""
         return self.to_arrow().to_pandas()
+
+    def _check_files(self) -> None:
+        """Tell a file that cannot be read from a question that cannot be answered; the engine words both alike."""
+        for file in self.files:
+            if read_partition(file, path=file).schema.names != list(COLUMN_NAMES):
+                raise LakeCorruptError(f"{file} does not have the lake's columns. See: auditframe verify", path=file)
 
     @contextlib.contextmanager
     def _connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -117,6 +121,9 @@ class Events:
         if self.span.end is not None:
             relation = relation.filter(at < duckdb.ConstantExpression(self.span.end))
         return relation
+
+
+_EVERYTHING = f"SELECT {', '.join(COLUMN_NAMES)} FROM events ORDER BY effective_at, id"  # noqa: S608 - our own names
 
 
 def _ask(connection: duckdb.DuckDBPyConnection, query: str, params: Mapping[str, Any] | None) -> pa.Table:

@@ -196,6 +196,7 @@ def open_writer(layout: Layout) -> Iterator[Writer]:
     """
     if layout.description.exists():
         read_description(layout)
+    make_folder(layout.root)
     with writer_lock(layout.lock):
         if not layout.description.exists():
             _found_lake(layout)

@@ -34,71 +34,55 @@ def resource_history(*, resource_id: str | None = None) -> str:
         resource_id: Only this resource; None for every one.
     """
     return """
-        WITH places(place, via) AS (
-            VALUES
-                (1, 'resource'),
-                (2, 'detail_resource_id'),
-                (3, 'detail_principal_id'),
-                (4, 'detail_role_id'),
-                (5, 'detail_certificates_id'),
-                (6, 'detail_configs_id'),
-                (7, 'detail_data_project_id'),
-                (8, 'detail_project_id'),
-                (9, 'detail_service_account_id'),
-                (10, 'detail_identity_provider_id'),
-                (11, 'detail_changes_requested_resource_id'),
-                (12, 'detail_workspace_id'),
-                (13, 'detail_connector_id')
-        ),
-        named AS (
-            SELECT
-                events.id AS event_id,
-                place,
-                via,
-                CASE via
-                    WHEN 'resource' THEN [resource_id]
-                    WHEN 'detail_resource_id' THEN [detail_resource_id]
-                    WHEN 'detail_principal_id' THEN [detail_principal_id]
-                    WHEN 'detail_role_id' THEN [detail_role_id]
-                    WHEN 'detail_certificates_id' THEN detail_certificates_id
-                    WHEN 'detail_configs_id' THEN detail_configs_id
-                    WHEN 'detail_data_project_id' THEN [detail_data_project_id]
-                    WHEN 'detail_project_id' THEN [detail_project_id]
-                    WHEN 'detail_service_account_id' THEN [detail_service_account_id]
-                    WHEN 'detail_identity_provider_id' THEN [detail_identity_provider_id]
-                    WHEN 'detail_changes_requested_resource_id' THEN [detail_changes_requested_resource_id]
-                    WHEN 'detail_workspace_id' THEN [detail_workspace_id]
-                    WHEN 'detail_connector_id' THEN [detail_connector_id]
-                END AS ids,
-                effective_at,
-                events.type AS type,
-                coalesce(actor_email, actor_id, actor_api_key_id) AS actor,
-                ip_address,
-                project_id,
-                detail
-            FROM events CROSS JOIN places
+        WITH mentions AS (
+            SELECT 1 AS place, 'resource' AS via, resource_id AS named, id FROM events
+            UNION ALL
+            SELECT 2, 'detail_resource_id', detail_resource_id, id FROM events
+            UNION ALL
+            SELECT 3, 'detail_principal_id', detail_principal_id, id FROM events
+            UNION ALL
+            SELECT 4, 'detail_role_id', detail_role_id, id FROM events
+            UNION ALL
+            SELECT 5, 'detail_certificates_id', listed.one, id
+            FROM events CROSS JOIN unnest(detail_certificates_id) AS listed(one)
+            UNION ALL
+            SELECT 6, 'detail_configs_id', listed.one, id
+            FROM events CROSS JOIN unnest(detail_configs_id) AS listed(one)
+            UNION ALL
+            SELECT 7, 'detail_data_project_id', detail_data_project_id, id FROM events
+            UNION ALL
+            SELECT 8, 'detail_project_id', detail_project_id, id FROM events
+            UNION ALL
+            SELECT 9, 'detail_service_account_id', detail_service_account_id, id FROM events
+            UNION ALL
+            SELECT 10, 'detail_identity_provider_id', detail_identity_provider_id, id FROM events
+            UNION ALL
+            SELECT 11, 'detail_changes_requested_resource_id', detail_changes_requested_resource_id, id FROM events
+            UNION ALL
+            SELECT 12, 'detail_workspace_id', detail_workspace_id, id FROM events
+            UNION ALL
+            SELECT 13, 'detail_connector_id', detail_connector_id, id FROM events
         ),
         ranked AS (
-            SELECT
-                named.*,
-                listed.id AS resource_id,
-                row_number() OVER (PARTITION BY event_id, listed.id ORDER BY place) AS nth
-            FROM named CROSS JOIN unnest(ids) AS listed(id)
-            WHERE listed.id IS NOT NULL
-                AND (CAST($resource_id AS VARCHAR) IS NULL OR listed.id = CAST($resource_id AS VARCHAR))
+            SELECT named, id, via, place, row_number() OVER (PARTITION BY id, named ORDER BY place) AS nth
+            FROM mentions
+            WHERE named IS NOT NULL
+                AND (CAST($resource_id AS VARCHAR) IS NULL OR named = CAST($resource_id AS VARCHAR))
         )
         SELECT
-            resource_id,
+            named AS resource_id,
             effective_at,
-            ranked.type AS type,
+            events.type AS type,
             coalesce(catalogue.effect, 'other') AS effect,
             via,
-            actor,
+            coalesce(actor_email, actor_id, actor_api_key_id) AS actor,
             ip_address,
             project_id,
             detail,
-            event_id
-        FROM ranked LEFT JOIN catalogue ON catalogue.type = ranked.type
+            events.id AS event_id
+        FROM ranked
+        JOIN events ON events.id = ranked.id
+        LEFT JOIN catalogue ON catalogue.type = events.type
         WHERE nth = 1
-        ORDER BY effective_at, event_id, place, resource_id
+        ORDER BY effective_at, events.id, place, named
     """

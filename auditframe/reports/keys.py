@@ -29,7 +29,7 @@ from auditframe.reports._specs import Spans
     controls=("SOC 2 CC6.1", "ISO/IEC 27001:2022 A.5.17", "NIST SP 800-53 r5 IA-5"),
 )
 def api_keys() -> str:
-    """Which API keys are there, who made them, and what became of them?
+    """Which API keys are there, and what became of them?
 
     One row for each key that an event was about or that caused an event, keys older than the source first, then in
     the order of creation. The audit log holds no calls to models: last_used_at is the last entry in this log that the

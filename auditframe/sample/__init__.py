@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from auditframe.catalogue import lookup
 from auditframe.errors import AuditFrameError
 from auditframe.sample.details import ORGANIZATION, Stage, payload
 from auditframe.sample.dice import Dice
 from auditframe.sample.incidents import Incident, Storyline, label, storylines
 from auditframe.sample.people import Cast, gather
-from auditframe.sample.plans import Plan, event_id
-from auditframe.sample.story import allowlists, days, lives, one_of_each
+from auditframe.sample.plans import Plan, event_id, in_other_case
+from auditframe.sample.story import allowlists, everyday, lives, one_of_each
 from auditframe.sample.tenant import TENANT
 from auditframe.window import parse_instant
 
@@ -52,7 +51,7 @@ def sample(*, seed: int = 7, events: int = 20_000, days: int = 90, end: Instant 
 
     Args:
         seed: Which organization.
-        events: How many events; from 2,000 on every documented type occurs, from 1,000 on incidents do.
+        events: How many events; from 1,000 on incidents occur, from 2,000 on every known type does.
         days: How long before `end` the events begin [days].
         end: The end of the window; every event is before it.
 
@@ -89,11 +88,11 @@ def _planted(dice: Dice, cast: Cast, events: int) -> list[Storyline]:
 
 
 def _plans(dice: Dice, cast: Cast, planted: Iterable[Storyline], count: int) -> list[Plan]:
-    """Plan exactly `count` events: the incidents, at most as much again as half for the story, then everyday life."""
+    """Plan exactly `count` events: the incidents, then the story in at most half of them, then everyday life."""
     plans = [plan for storyline in planted for plan in storyline.plans]
     told = [*one_of_each(dice, cast), *allowlists(dice, cast), *lives(dice, cast)]
     plans += _at_most(dice, list(_inside(cast, told)), count // 2)
-    plans += islice(_inside(cast, days(dice, cast)), count - len(plans))
+    plans += islice(_inside(cast, everyday(dice, cast)), count - len(plans))
     return sorted(plans, key=lambda plan: (plan.at, plan.id))
 
 
@@ -141,10 +140,8 @@ def _event(stage: Stage, plan: Plan, default_project: Mapping[str, Any]) -> dict
 
 
 def _twins(dice: Dice, events: list[dict[str, Any]], count: int) -> Iterator[dict[str, Any]]:
-    """Repeat events under another id: the first pair's ids differ in nothing but case."""
-    calm = [event for event in events if not lookup(event["type"]).effect.startswith("login")]
+    """Repeat events of keys under another id; the first pair's ids differ in nothing but case."""
+    by_machines = [event for event in events if not (event.get("actor") or {}).get("session")]
     for number in range(count):
-        event = calm.pop(dice.below(len(calm)))
-        prefix, dash, rest = event["id"].partition("-")
-        other = event_id(dice, event["effective_at"]) if number else prefix + dash + rest.swapcase()
-        yield {**event, "id": other}
+        event = by_machines.pop(dice.below(len(by_machines)))
+        yield {**event, "id": event_id(dice, event["effective_at"]) if number else in_other_case(event["id"])}

@@ -102,8 +102,8 @@ def some_of(*values: str) -> Draw:
 
 
 def part_of(**template: Any) -> Draw:
-    """Draw one field or more of a template."""
-    return lambda stage: {name: _fill(template[name], stage) for name in stage.dice.some(tuple(template))}
+    """Draw one to three fields of a template."""
+    return lambda stage: {name: _fill(template[name], stage) for name in stage.dice.some(tuple(template), most=3)}
 
 
 def number(low: int, high: int, step: int) -> Draw:

@@ -50,9 +50,9 @@ class Dice:
         """Draw one of the values."""
         return values[self.below(len(values))]
 
-    def some(self, values: Sequence[T], *, least: int = 1) -> list[T]:
-        """Draw at least `least` of the values, each at most once, in the order given."""
-        left = self.between(least, len(values) + 1)
+    def some(self, values: Sequence[T], *, most: int | None = None) -> list[T]:
+        """Draw one value or more, at most `most`, each at most once, in the order given."""
+        left = self.between(1, min(most or len(values), len(values)) + 1)
         chosen = []
         for remaining, value in zip(range(len(values), 0, -1), values, strict=True):
             if self.below(remaining) < left:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from auditframe.sample.dice import Dice
     from auditframe.sample.people import Key, Place, Project
 
+_STEMS = ("audit_log-", "req_")
 _HOUR_S = 3_600
 _DAY_S = 86_400
 # People per local hour of a working day, from midnight on.
@@ -45,9 +46,15 @@ def event_id(dice: Dice, at: int) -> str:
     """Draw an id in one of the forms the API uses; the short ones are rare."""
     form = dice.below(64)
     if form > 1:
-        return "audit_log-" + dice.token(24)
+        return _STEMS[0] + dice.token(24)
     day = datetime.fromtimestamp(at, UTC)
-    return f"{('audit_log-', 'req_')[form]}{dice.token(12)}_{day:%Y%m%d}"
+    return f"{_STEMS[form]}{dice.token(12)}_{day:%Y%m%d}"
+
+
+def in_other_case(id_: str) -> str:
+    """Return the id whose letters after the stem are small where these are capital, and the other way round."""
+    stem = next(stem for stem in _STEMS if id_.startswith(stem))
+    return stem + id_.removeprefix(stem).swapcase()
 
 
 def seated(dice: Dice, person: Person) -> dict[str, Any]:

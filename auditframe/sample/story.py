@@ -81,7 +81,7 @@ def one_of_each(dice: Dice, cast: Cast) -> Iterator[Plan]:
             yield _by(dice, dice.pick(cast.owners), at, type_)
 
 
-def days(dice: Dice, cast: Cast) -> Iterator[Plan]:
+def everyday(dice: Dice, cast: Cast) -> Iterator[Plan]:
     """Plan everyday life without end: sign-ins, automation, tokens, administration."""
     keys = tuple(key for key in cast.keys if key.used)
     while True:

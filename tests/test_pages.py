@@ -1,0 +1,141 @@
+"""Bodies are cut into events, byte for byte."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from auditframe.errors import PageError
+from auditframe.pages import Page, event_id, parse_page, parse_value, split_members
+
+ONE, TWO = b'{"id" : "a",\n "n": 1.50}', b'{"id":"b"}'
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+events = st.dictionaries(st.text(max_size=8), values, max_size=4).map(lambda event: event | {"id": "x"})
+separators = st.sampled_from([(",", ":"), (", ", ": "), (" ,\n", "\t:\r ")])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"data":[' + ONE + b", " + TWO + b'],"has_more":false}',
+        b"[" + ONE + b"," + TWO + b"]",
+        TWO.replace(b"b", b"a") + b"\n" + TWO + b"\n",
+        ONE + TWO,
+        b'{"data":[' + ONE + b'],"has_more":true} {"data":[' + TWO + b'],"has_more":false}',
+        b'{"data":[' + ONE + b']}\n{"data":[' + TWO + b"]}",
+        b'[{"data":[' + ONE + b"]}," + TWO + b"]",
+        b'{"data":[' + json.dumps(ONE.decode()).encode() + b"," + TWO + b"]}",
+        b"\xef\xbb\xbf" + ONE + b"\r\n" + TWO,
+    ],
+    ids=[
+        "page",
+        "array",
+        "lines",
+        "glued",
+        "pages",
+        "page lines",
+        "array of pages",
+        "event in a string",
+        "byte order mark",
+    ],
+)
+def test_every_form_of_a_body_gives_its_events_in_order(body: bytes) -> None:
+    assert parse_page(body).ids == ("a", "b")
+
+
+def test_an_event_stays_byte_for_byte() -> None:
+    body = b'{"data":[ ' + ONE + b' ,"' + TWO.replace(b'"', b'\\"') + b'"],"has_more":false}'
+
+    assert parse_page(body).events == (ONE, TWO)
+
+
+@given(st.lists(events, max_size=4), separators, st.booleans())
+def test_cutting_loses_and_changes_no_byte(
+    wanted: list[dict[str, object]], spaces: tuple[str, str], ascii_: bool
+) -> None:
+    texts = [json.dumps(event, separators=spaces, ensure_ascii=ascii_).encode() for event in wanted]
+    glued = b'{"data":[' + b" , ".join(texts) + b'],"has_more":false}'
+
+    assert parse_page(glued).events == tuple(texts)
+
+
+@given(st.lists(events, min_size=1, max_size=4), st.sampled_from([b"", b"\n", b" \r\n\t"]))
+def test_documents_are_told_apart_whatever_stands_between_them(wanted: list[dict[str, object]], between: bytes) -> None:
+    texts = [json.dumps(event).encode() for event in wanted]
+
+    assert parse_page(between.join(texts)).events == tuple(texts)
+
+
+@pytest.mark.parametrize("odd", [b'{"id":"a","u":"\\ud800"}', b'{"id":"a","u":"\xff"}', b'{"id":"a","n":1e400}'])
+def test_an_odd_event_does_not_take_its_neighbours_along(odd: bytes) -> None:
+    page = parse_page(b'{"data":[' + ONE + b"," + odd + b"," + TWO + b'],"has_more":true,"last_id":"b"}')
+
+    assert page.events == (ONE, odd, TWO)
+    assert (page.last_id, page.has_more) == ("b", True)
+
+
+def test_of_several_documents_any_may_say_that_more_follows() -> None:
+    page = parse_page(b'{"data":[],"has_more":true,"first_id":"f"}{"data":[],"has_more":false,"last_id":"l"}')
+
+    assert page == Page((), first_id="f", last_id="l", has_more=True)
+
+
+def test_a_body_without_an_envelope_says_nothing_about_more() -> None:
+    assert parse_page(TWO).has_more is None
+
+
+@pytest.mark.parametrize(
+    ("body", "offset"),
+    [(b"", 0), (b"  ", 0), (b"<html>", 0), (b'{"data":[', 9), (ONE + b'\n{"id":', 31), ('{"ü":1}x'.encode(), 8)],
+)
+def test_a_broken_body_names_its_byte_and_may_be_fetched_again(body: bytes, offset: int) -> None:
+    with pytest.raises(PageError) as caught:
+        parse_page(body)
+
+    assert caught.value.offset_bytes == offset
+    assert caught.value.retryable
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'{"error":{"message":"no"}}', b"[", b"5", b'{"data":{}}', b'{"data":null}', b'{"data":[],"has_more":"yes"}'],
+)
+def test_what_is_no_page_is_never_an_empty_page(body: bytes) -> None:
+    with pytest.raises(PageError):
+        parse_page(body)
+
+
+@pytest.mark.parametrize(
+    ("event", "id_"),
+    [(b'{"id":""}', None), (b'{"id":7}', None), (b"[]", None), (b'{"id":"\\ud800"}', None), (b'{"id":"A"}', "A")],
+)
+def test_an_id_is_text_or_nothing(event: bytes, id_: str | None) -> None:
+    assert event_id(event) == id_
+
+
+def test_members_are_slices_and_a_doubled_key_is_the_last() -> None:
+    assert split_members(b'{"a": 1 , "b":{"c" : "\\ud800"}, "a": 2.0}') == {"a": b"2.0", "b": b'{"c" : "\\ud800"}'}
+    assert split_members(b"[1]") is None
+
+
+@given(values)
+def test_a_value_is_what_the_standard_library_reads(value: object) -> None:
+    text = json.dumps(value)
+
+    assert parse_value(text.encode()) == json.loads(text)
+
+
+@given(st.binary(max_size=60))
+def test_no_bytes_whatever_raise_anything_but_a_page_error(body: bytes) -> None:
+    try:
+        page = parse_page(body)
+    except PageError:
+        return
+    assert isinstance(page.ids, tuple)

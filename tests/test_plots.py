@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+import io
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+import pyarrow as pa
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from auditframe import plots, reports
+from auditframe.flatten import flatten_events
+from auditframe.reports import REGISTRY, Bars, DailyBars, Points, Report, Spans
+from auditframe.schema import arrow_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from matplotlib.axes import Axes
+
+    from auditframe.reports import PlotSpec
+
+START = 1_767_225_600  # 2026-01-01
+HOSTILE = [
+    r"$\frac{",
+    "$x$ and $y$",
+    r"\$100",
+    "\x1b[31mred",
+    "\u202egnp.exe",
+    "line\nbreak\u2028",
+    "日本 \U0001f600",
+    "%s {0} _under_ ^",
+    "x" * 5_000,
+    "",
+]
+
+every_report = pytest.mark.parametrize("report", REGISTRY.values(), ids=REGISTRY)
+
+
+@pytest.fixture(autouse=True)
+def _without_a_display() -> Iterator[None]:
+    with mpl.rc_context({"backend": "agg"}):
+        yield
+    import matplotlib.pyplot as plt
+
+    plt.close("all")
+
+
+def events_by(actors: list[str], *, types: tuple[str, ...] = ("login.failed", "api_key.created")) -> pa.Table:
+    """One event of each type by each actor, an hour apart, about a resource named like the actor."""
+    return flatten_events(
+        {
+            "id": f"e{number}-{type_}",
+            "type": type_,
+            "effective_at": START + number * 3_600,
+            "actor": {"type": "session", "session": {"ip_address": actor, "user": {"id": actor, "email": actor}}},
+            type_: {"id": actor or "nobody"},
+        }
+        for number, actor in enumerate(actors)
+        for type_ in types
+    ).events
+
+
+def png(figure: Figure) -> bytes:
+    sink = io.BytesIO()
+    figure.savefig(sink, format="png")
+    return sink.getvalue()
+
+
+def words(ax: Axes) -> list[str]:
+    figure = ax.figure
+    assert isinstance(figure, Figure)
+    figure.canvas.draw()
+    return [text.get_text() for text in ax.findobj(Text) if isinstance(text, Text) and text.get_text()]
+
+
+def drawn(spec: PlotSpec, rows: list[dict[str, Any]]) -> Axes:
+    return plots.draw(spec, pa.Table.from_pylist(rows), Figure(layout="constrained").add_subplot())
+
+
+@every_report
+def test_every_report_draws(report: Report[Any]) -> None:
+    figure = plots.figure(report, events_by([f"user{number}@example.com" for number in range(5)]))
+
+    assert png(figure).startswith(b"\x89PNG")
+    assert figure.axes[0].get_title(loc="left") == report.question
+    assert "no events" not in words(figure.axes[0])
+
+
+@every_report
+def test_no_events_are_said_and_no_error(report: Report[Any]) -> None:
+    figure = plots.figure(report, arrow_schema().empty_table())
+
+    assert "no events" in words(figure.axes[0])
+
+
+@every_report
+def test_hostile_text_is_drawn_and_not_obeyed(report: Report[Any]) -> None:
+    figure = plots.figure(report, events_by(HOSTILE, types=("login.failed", "api_key.created", r"$\frac{.x")))
+
+    assert png(figure).startswith(b"\x89PNG")
+    for text in words(figure.axes[0]):
+        assert not {"\x1b", "\u202e", "\u2028"} & set(text)
+
+
+def test_event_text_is_shown_as_it_is() -> None:
+    ax = plots.figure(reports.events_per_actor, events_by(HOSTILE)).axes[0]
+    shown = words(ax)
+
+    assert r"$\frac{" in shown
+    assert r"\x1b[31mred" in shown
+    assert r"\u202egnp.exe" in shown
+    assert not any(label.get_parse_math() or label.get_usetex() for label in ax.get_yticklabels())
+
+
+def test_text_the_font_cannot_draw_is_escaped() -> None:
+    shown = words(plots.figure(reports.events_per_actor, events_by(["日本"])).axes[0])
+
+    assert r"\u65e5\u672c" in shown
+
+
+def test_long_text_is_cut_with_a_mark() -> None:
+    shown = words(plots.figure(reports.events_per_actor, events_by(["x" * 5_000])).axes[0])
+
+    assert "x" * 47 + "…" in shown
+
+
+def test_what_is_missing_is_named() -> None:
+    shown = words(drawn(Bars(("actor",), "events"), [{"actor": None, "events": 1}]))
+
+    assert "(no actor)" in shown
+
+
+def test_bars_say_how_many_are_not_shown() -> None:
+    rows = [{"actor": f"user{number}", "events": 3} for number in range(plots.MAX_LINES + 4)]
+    ax = drawn(Bars(("actor",), "events"), rows)
+
+    assert len(ax.patches) == plots.MAX_LINES
+    assert ax.get_xlabel() == "events\nand 4 more with 12 events, not shown"
+
+
+def test_bars_stand_in_the_order_of_the_answer_from_the_top() -> None:
+    ax = drawn(Bars(("actor",), "events"), [{"actor": "a", "events": 2}, {"actor": "b", "events": 1}])
+    bottom, top = ax.get_ylim()
+
+    assert bottom > top
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b"]
+
+
+def test_a_flag_has_a_colour_for_yes_no_and_not_known() -> None:
+    rows = [{"actor": "a", "events": 1, "known": known} for known in (True, False, None)]
+    ax = drawn(Bars(("actor",), "events", flag="known", flag_meanings=("good", "bad")), rows)
+    legend = ax.get_legend()
+    assert legend is not None
+
+    assert len({patch.get_facecolor() for patch in ax.patches}) == 3
+    assert [text.get_text() for text in legend.get_texts()] == ["good", "bad", "not known"]
+
+
+def test_few_days_have_a_tick_each_and_nothing_between() -> None:
+    rows = [{"day": date(2026, 1, day), "events": day} for day in (1, 2, 3)]
+    ax = drawn(DailyBars("day", "events"), rows)
+
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["2026-01-01", "2026-01-02", "2026-01-03"]
+    assert ax.get_xlabel() == "day [UTC]"
+
+
+def test_a_span_without_ends_reaches_across() -> None:
+    at = pa.scalar(START, pa.timestamp("s", "UTC")).as_py()
+    row = {"key": "k", "made": None, "gone": None, "used": at}
+    ax = drawn(Spans(("key",), "made", "gone", (("used", "last used"),)), [row])
+    line = [float(x) for x in ax.lines[0].get_xdata()]  # type: ignore[arg-type, union-attr]
+
+    assert tuple(line) == ax.get_xlim()
+
+
+def test_points_of_the_rarest_labels_are_left_out_and_counted() -> None:
+    at = pa.scalar(START, pa.timestamp("s", "UTC")).as_py()
+    rows = [{"at": at, "label": f"l{number:02}"} for number in range(plots.MAX_LINES + 1) for _ in range(40 - number)]
+    ax = drawn(Points("at", "label"), rows)
+
+    assert "l20" not in words(ax)
+    assert ax.get_xlabel() == "time [UTC]\nand 1 more with 20 points, not shown"
+
+
+def test_plot_draws_where_it_is_told() -> None:
+    ax = Figure().add_subplot()
+
+    assert plots.plot(reports.events_per_day, events_by(["a@example.com"]), ax=ax) is ax
+
+
+def test_plot_makes_a_figure_of_pyplot_otherwise() -> None:
+    import matplotlib.pyplot as plt
+
+    ax = plots.plot(reports.login_failures, events_by(["a@example.com"]), min_failures=2)
+
+    assert ax.figure is plt.gcf()
+    assert "no events" in words(ax)

@@ -1,0 +1,446 @@
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import pkgutil
+import random
+import re
+import textwrap
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from auditframe import reports
+from auditframe.errors import FileError, LakeNotFoundError, ParameterError, ReportError, UnknownReportError
+from auditframe.flatten import Flattened, flatten_events
+from auditframe.lake import Events, Lake
+from auditframe.reports import REGISTRY, Bars, DailyBars, Points, Report, ReportColumn, Spans
+from auditframe.schema import arrow_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+CASES = Path(__file__).parent / "cases"
+NOTHING = arrow_schema().empty_table()
+CONTROL = re.compile(
+    r"SOC 2 [A-Z]{1,2}\d+\.\d+|ISO/IEC 27001:2022 A\.[5-8]\.\d+|NIST SP 800-53 r5 [A-Z]{2}-\d+(\(\d+\))?"
+)
+
+# What answers differently, or not at all, on another engine than DuckDB.
+REFUSED = {
+    "qualify": r"\bQUALIFY\b",
+    "distinct on": r"\bDISTINCT\s+ON\b",
+    "asof join": r"\bASOF\b",
+    "unnest beside CROSS JOIN": r"(?<!CROSS JOIN )\bunnest\s*\(",
+    "date_diff": r"\b(date_?diff|date_?sub)\s*\(",
+    "day of week": r"\b(iso)?dow\b|\bdayofweek\b|\bdayname\b|\bweekday\b",
+    "medians and quantiles": r"\b(percentile_(cont|disc)|(approx_)?quantile\w*|median|mad)\s*\(",
+    "len": r"\blen\s*\(",
+    "table functions": r"\b(generate_series|range)\s*\(",
+    "columns, exclude, replace": r"\bCOLUMNS\s*\(|\*\s+(EXCLUDE|REPLACE)\b",
+    "union by name": r"\bBY\s+NAME\b",
+    "log": r"\blog\s*\(",
+    "random": r"\b(random|rand|uuid|TABLESAMPLE)\b",
+    "the clock": r"\bnow\s*\(|\bcurrent_(date|time|timestamp)\b",
+}
+
+every_report = pytest.mark.parametrize("report", REGISTRY.values(), ids=REGISTRY)
+
+
+def cases_of(name: str) -> list[dict[str, Any]]:
+    cases: list[dict[str, Any]] = json.loads((CASES / f"{name}.json").read_text(encoding="utf-8"))
+    return cases
+
+
+EVERY_CASE = [pytest.param(REGISTRY[name], case, id=name) for name in REGISTRY for case in cases_of(name)]
+every_case = pytest.mark.parametrize(("report", "case"), EVERY_CASE)
+
+
+def flat(events: list[dict[str, Any]]) -> Flattened:
+    return flatten_events(events, scope="organization", seen_at=datetime(2026, 2, 1, tzinfo=UTC))
+
+
+def plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def rows_of(answer: pa.Table) -> list[dict[str, object]]:
+    return [{name: plain(value) for name, value in row.items()} for row in answer.to_pylist()]
+
+
+def refused_in(sql: str) -> list[str]:
+    bare = re.sub(r"'[^']*'", "''", sql)
+    return [name for name, pattern in REFUSED.items() if re.search(pattern, bare, re.IGNORECASE)]
+
+
+# What every report promises.
+
+
+@every_report
+def test_no_events_give_exactly_the_declared_columns(report: Report[Any]) -> None:
+    answer = report.arrow(NOTHING)
+
+    assert answer.num_rows == 0
+    assert answer.schema.equals(report.schema, check_metadata=True)
+    assert answer.column_names == [column.name for column in report.columns]
+
+
+@every_report
+def test_no_events_give_a_dataframe_with_the_declared_columns(report: Report[Any]) -> None:
+    frame = report(NOTHING)
+
+    assert list(frame.columns) == [column.name for column in report.columns]
+
+
+@every_report
+def test_every_column_has_a_doc_that_is_a_sentence(report: Report[Any]) -> None:
+    wrong = [column.name for column in report.columns if not column.doc.endswith(".")]
+
+    assert wrong == []
+
+
+@every_report
+def test_exactly_the_numbers_have_a_unit(report: Report[Any]) -> None:
+    numbers = {column.name for column in report.columns if column.kind in {"integer", "number"}}
+
+    assert {column.name for column in report.columns if column.unit} == numbers
+
+
+@every_report
+def test_the_metadata_of_a_field_holds_doc_and_unit(report: Report[Any]) -> None:
+    for column, field in zip(report.columns, report.schema, strict=True):
+        expected = {b"doc": column.doc.encode(), **({b"unit": column.unit.encode()} if column.unit else {})}
+
+        assert field.metadata == expected
+
+
+@every_report
+def test_the_docstring_is_a_question_and_how_to_read_the_answer(report: Report[Any]) -> None:
+    assert report.question.endswith("?")
+    assert report.doc.startswith("One row ")
+    assert "Args:" not in report.doc
+    assert report.__doc__ is not None
+    assert report.__doc__.startswith(report.question)
+
+
+@every_report
+def test_every_parameter_has_a_default_a_doc_and_only_a_name(report: Report[Any]) -> None:
+    for parameter in inspect.signature(report.body).parameters.values():
+        assert parameter.kind is inspect.Parameter.KEYWORD_ONLY
+
+    for stated in report.parameters:
+        assert stated.doc.endswith(".")
+        assert stated.accepts(stated.default)
+
+
+@every_report
+def test_controls_are_written_as_their_frameworks_write_them(report: Report[Any]) -> None:
+    assert report.controls
+    assert [control for control in report.controls if not CONTROL.fullmatch(control)] == []
+
+
+@every_report
+def test_a_plot_names_declared_columns(report: Report[Any]) -> None:
+    match report.plot:
+        case Bars(label, value, flag):
+            named = {*label, value, *([flag] if flag else [])}
+        case DailyBars(day, value):
+            named = {day, value}
+        case Spans(label, start, end, marks):
+            named = {*label, start, end, *(column for column, _ in marks)}
+        case Points(at, label):
+            named = {at, label}
+
+    assert named <= {column.name for column in report.columns}
+
+
+@every_report
+def test_the_body_is_one_sql_literal(report: Report[Any]) -> None:
+    (function,) = ast.parse(textwrap.dedent(inspect.getsource(report.body))).body
+    assert isinstance(function, ast.FunctionDef)
+    docstring, answer = function.body
+
+    assert isinstance(docstring, ast.Expr)
+    assert isinstance(answer, ast.Return)
+    assert isinstance(answer.value, ast.Constant)
+
+
+@every_report
+def test_every_parameter_is_bound_and_nothing_else(report: Report[Any]) -> None:
+    bound = set(re.findall(r"\$(\w+)", report.sql()))
+
+    assert bound == {parameter.name for parameter in report.parameters}
+
+
+@every_report
+def test_the_sql_orders_its_rows_and_is_portable(report: Report[Any]) -> None:
+    assert "ORDER BY" in report.sql().splitlines()[-1]
+    assert refused_in(report.sql()) == []
+
+
+@every_report
+def test_the_sql_does_not_branch_on_type_names(report: Report[Any]) -> None:
+    assert re.findall(r"\btype\s*(?:=|IN\s*\()\s*'", report.sql()) == []
+
+
+@pytest.mark.parametrize(
+    ("sql", "construct"),
+    [
+        ("SELECT id FROM events QUALIFY row_number() OVER (ORDER BY id) = 1", "qualify"),
+        ("SELECT DISTINCT ON (type) id FROM events", "distinct on"),
+        ("SELECT unnest(detail_data_scopes) FROM events", "unnest beside CROSS JOIN"),
+        ("SELECT s FROM events LEFT JOIN unnest(detail_data_scopes) AS u(s) ON true", "unnest beside CROSS JOIN"),
+        ("SELECT date_diff('hour', first_at, last_at) FROM events", "date_diff"),
+        ("SELECT extract(isodow FROM effective_at) FROM events", "day of week"),
+        ("SELECT median(x) FROM events", "medians and quantiles"),
+        ("SELECT len(detail_data_scopes) FROM events", "len"),
+        ("SELECT * EXCLUDE (raw) FROM events", "columns, exclude, replace"),
+        ("SELECT now() FROM events", "the clock"),
+    ],
+)
+def test_the_linter_refuses_what_is_not_portable(sql: str, construct: str) -> None:
+    assert refused_in(sql) == [construct]
+
+
+def test_the_linter_reads_no_text_in_quotes() -> None:
+    assert refused_in("SELECT 'median(x)' AS said FROM events CROSS JOIN unnest(ids) AS u(id)") == []
+
+
+# The registry.
+
+
+def test_every_theme_is_in_the_registry() -> None:
+    modules = {module.name for module in pkgutil.iter_modules(reports.__path__)}
+
+    assert {report.theme for report in REGISTRY.values()} == {name for name in modules if not name.startswith("_")}
+
+
+def test_every_report_has_cases_and_every_case_file_a_report() -> None:
+    assert sorted(path.stem for path in CASES.glob("*.json")) == sorted(REGISTRY)
+
+
+@every_report
+def test_a_report_is_found_under_its_name(report: Report[Any]) -> None:
+    assert reports.get(report.name) is report
+    assert getattr(reports, report.name) is report
+
+
+def test_an_unknown_report_is_named_with_its_neighbour() -> None:
+    with pytest.raises(UnknownReportError, match="Did you mean 'login_failures'") as caught:
+        reports.get("login_failure")
+
+    assert caught.value.report == "login_failure"
+
+
+# The answers.
+
+
+@every_case
+def test_a_table_gives_the_answer_worked_out_by_hand(report: Report[Any], case: dict[str, Any]) -> None:
+    answer = report.arrow(flat(case["events"]).events, **case["parameters"])
+
+    assert rows_of(answer) == case["expected"]
+
+
+@every_case
+def test_a_dataframe_gives_the_same_answer(report: Report[Any], case: dict[str, Any]) -> None:
+    answer = report.arrow(flat(case["events"]).to_pandas(), **case["parameters"])
+
+    assert rows_of(answer) == case["expected"]
+
+
+@every_case
+def test_a_lake_its_window_and_its_path_give_the_same_answer(
+    report: Report[Any], case: dict[str, Any], tmp_path: Path
+) -> None:
+    lake = Lake(tmp_path / "lake")
+    lake.append(flat(case["events"]))
+
+    for source in (lake, lake.window("2025-01-01", "2027-01-01"), lake.path, str(lake.path)):
+        assert rows_of(report.arrow(source, **case["parameters"])) == case["expected"]
+
+
+@every_case
+def test_files_give_the_same_answer(report: Report[Any], case: dict[str, Any], tmp_path: Path) -> None:
+    pq.write_table(flat(case["events"]).events, tmp_path / "events.parquet")
+    lines = [json.dumps(event, separators=(",", ":")) for event in case["events"]]
+    (tmp_path / "events.jsonl").write_text("\n".join(lines), encoding="utf-8")
+
+    for source in (tmp_path / "events.parquet", str(tmp_path / "*.parquet"), tmp_path / "events.jsonl"):
+        assert rows_of(report.arrow(source, **case["parameters"])) == case["expected"]
+
+
+@every_case
+@pytest.mark.parametrize("seed", range(3))
+def test_the_order_of_arrival_changes_nothing(report: Report[Any], case: dict[str, Any], seed: int) -> None:
+    events = random.Random(seed).sample(case["events"], len(case["events"]))  # noqa: S311 - no secret
+    answer = report.arrow(flat(events).events, **case["parameters"])
+
+    assert rows_of(answer) == case["expected"]
+
+
+@every_report
+def test_event_ids_are_ids_of_events(report: Report[Any]) -> None:
+    events = [event for case in cases_of(report.name) for event in case["events"][:1]]
+    table = flat(events).events
+    known = set(table["id"].to_pylist())
+
+    for row in report.arrow(table).to_pylist():
+        assert {*row.get("event_ids", ()), *([row["event_id"]] if "event_id" in row else [])} <= known
+
+
+def test_days_and_instants_arrive_in_pandas_as_times() -> None:
+    case = cases_of("events_per_day")[0]
+    frame = reports.events_per_day(flat(case["events"]).events)
+    actors = reports.events_per_actor(flat(case["events"]).events)
+
+    assert frame["day"].dt.day.to_list() == [1, 2, 3, 4]
+    assert str(actors["first_at"].dt.tz) == "UTC"
+
+
+def test_a_window_is_half_open() -> None:
+    events = Events(table=flat(cases_of("events_per_day")[0]["events"]).events)
+    answer = reports.events_per_day.arrow(events.window("2026-01-01T23:59:59Z", "2026-01-04T00:00:01Z"))
+
+    assert [row["events"] for row in answer.to_pylist()] == [1, 0, 0, 1]
+
+
+# What is refused.
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"min_failure": 2}, "no parameter 'min_failure'. Did you mean 'min_failures'"),
+        ({"min_failures": "2"}, "min_failures of login_failures must be a whole number, not str"),
+        ({"min_failures": True}, "min_failures of login_failures must be a whole number, not bool"),
+        ({"min_failures": None}, "min_failures of login_failures must be a whole number, not NoneType"),
+    ],
+)
+def test_a_parameter_that_is_unknown_or_of_another_type_is_named(parameters: dict[str, Any], message: str) -> None:
+    with pytest.raises(ParameterError, match=message) as caught:
+        reports.login_failures(NOTHING, **parameters)
+
+    assert caught.value.report == "login_failures"
+
+
+def test_a_parameter_that_may_be_none_says_so() -> None:
+    with pytest.raises(ParameterError, match="resource_id of resource_history must be text or None, not int"):
+        reports.resource_history(NOTHING, resource_id=7)  # type: ignore[arg-type]
+
+
+def test_a_report_without_parameters_says_so() -> None:
+    with pytest.raises(ParameterError, match="It takes none"):
+        reports.events_per_day(NOTHING, days=3)  # type: ignore[call-arg]
+
+
+def test_parameters_go_by_name_alone() -> None:
+    with pytest.raises(ParameterError, match=r"by name alone \(min_failures\)"):
+        reports.login_failures(NOTHING, 3)  # type: ignore[call-arg]
+
+
+def test_a_value_is_never_read_as_sql() -> None:
+    events = flat([{"id": "e1", "type": "user.added", "effective_at": 1767225600, "user.added": {"id": "x"}}]).events
+    answer = reports.resource_history.arrow(events, resource_id="x' OR '1'='1")
+
+    assert answer.num_rows == 0
+
+
+def test_a_frame_without_a_column_that_is_read_is_refused_by_its_name() -> None:
+    frame = NOTHING.to_pandas().drop(columns=["ip_address"])
+
+    with pytest.raises(ReportError, match="reads the column ip_address, which the source lacks") as caught:
+        reports.login_failures(frame)
+    assert caught.value.report == "login_failures"
+
+
+def test_a_frame_without_a_column_that_is_not_read_is_as_good() -> None:
+    case = cases_of("events_per_day")[0]
+    frame = flat(case["events"]).to_pandas().drop(columns=["raw", "ja3"])
+
+    assert rows_of(reports.events_per_day.arrow(frame)) == case["expected"]
+
+
+def test_columns_that_are_no_events_are_ignored() -> None:
+    case = cases_of("events_per_day")[0]
+    frame = flat(case["events"]).to_pandas().assign(note="mine")
+
+    assert rows_of(reports.events_per_day.arrow(frame)) == case["expected"]
+
+
+def _naive(frame: Any) -> Any:
+    return frame.assign(effective_at=frame["effective_at"].dt.tz_localize(None))
+
+
+def _numbered(frame: Any) -> Any:
+    return frame.assign(actor_email=7)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [(_naive, "column effective_at .* have no zone"), (_numbered, "column actor_email must hold string")],
+)
+def test_a_column_of_another_kind_is_refused_by_its_name(spoil: Callable[[Any], Any], message: str) -> None:
+    frame = flat(cases_of("events_per_day")[0]["events"]).to_pandas()
+
+    with pytest.raises(ReportError, match=message):
+        reports.events_per_actor(spoil(frame))
+
+
+def test_a_source_that_holds_no_events_is_refused() -> None:
+    with pytest.raises(ReportError, match="no column of events"):
+        reports.events_per_day(pa.table({"x": [1]}))
+    with pytest.raises(ReportError, match="cannot be asked of a int"):
+        reports.events_per_day(3)  # type: ignore[arg-type]
+
+
+def test_a_missing_path_is_named(tmp_path: Path) -> None:
+    with pytest.raises(LakeNotFoundError, match="no lake"):
+        reports.events_per_day(tmp_path)
+    with pytest.raises(FileError, match=r"none\.parquet"):
+        reports.events_per_day(tmp_path / "none.parquet")
+
+
+# Writing a report.
+
+
+def test_a_decorated_function_is_a_report() -> None:
+    @reports.report(
+        columns=(ReportColumn("share", "number", "Share of events that name an actor.", "1"),),
+        plot=Bars(label=("share",), value="share"),
+        finish=lambda answer: answer.select(["share"]),
+    )
+    def named_share(*, least: float = 0.0, only: str | None = None) -> str:
+        """How many events say who caused them?
+
+        One row.
+
+        Args:
+            least: Leave the row out
+                when the share is smaller [1].
+            only: Only this type; None for all.
+        """
+        return """
+            SELECT CAST(count(actor_id) AS DOUBLE) / count(*) AS share, 1 AS extra FROM events
+            WHERE CAST($only AS VARCHAR) IS NULL OR type = $only
+            HAVING CAST(count(actor_id) AS DOUBLE) / count(*) >= $least
+            ORDER BY share
+        """
+
+    events = flat(cases_of("events_per_actor")[0]["events"]).events
+    docs: Mapping[str, str] = {parameter.name: parameter.doc for parameter in named_share.parameters}
+
+    assert named_share.arrow(events, least=0).to_pylist() == [{"share": 4 / 6}]
+    assert docs == {
+        "least": "Leave the row out when the share is smaller [1].",
+        "only": "Only this type; None for all.",
+    }
+    assert str(inspect.signature(named_share)).startswith("(source, /, *, least: ")
+    assert repr(named_share) == "<report named_share: How many events say who caused them?>"
