@@ -98,6 +98,8 @@ def load(  # noqa: PLR0913 - every filter of the endpoint is a parameter
         WindowError: A time cannot be read or has no zone.
         RequestError: A filter cannot be sent.
     """
+    if scope not in (None, *SCOPES):
+        raise RequestError(f"The scope must be one of {', '.join(SCOPES)}, or None for both.")
     filters = Filters(
         window=parse_window(start, end),
         project_ids=_texts("project_ids", project_ids),

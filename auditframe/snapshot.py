@@ -142,15 +142,15 @@ def plan_windows(covered: Sequence[Window], asked: Window, *, now: datetime) -> 
     """
     if asked.start is not None and asked.start >= now:
         raise WindowError(f"The window {asked} lies in the future; nothing can be collected there yet.")
-    end = asked.end or now
+    end = min(asked.end or now, now)
     start = asked.start or _resumption(covered, end)
     lead: tuple[Window, ...] = ()
     if start is None:
         start = min(midnight(now) - DAYS_APART * DAY, end)
         lead = (Window(None, start),)
     days = list(split_days(Window(start, end))) if start < end else []
-    if asked.end is None:
-        days[-1] = Window(days[-1].start, None)
+    if days and (asked.end is None or asked.end > now):
+        days[-1] = Window(days[-1].start, asked.end)
     return (*lead, *days)
 
 
@@ -223,8 +223,14 @@ def _read_window(client: Client, each: _Pass, window: Window) -> Iterator[_Arriv
         if batch:
             yield _arrived(each.scope, window, batch)
         raise
-    whole = Span(start=window.start, end=min(window.end or asked_at, asked_at))
-    yield _arrived(each.scope, window, batch, whole=whole)
+    yield _arrived(each.scope, window, batch, whole=_read_until(window, asked_at))
+
+
+def _read_until(window: Window, asked_at: datetime) -> Span | None:
+    """Return what reading a window to its end proves: nothing of what came after it was asked for."""
+    end = min(window.end or asked_at, asked_at)
+    is_empty = window.start is not None and window.start >= end  # a clock that was set back
+    return None if is_empty else Span(start=window.start, end=end)
 
 
 def _arrived(scope: Scope, window: Window, batch: list[Fetched], *, whole: Span | None = None) -> _Arrived:

@@ -1,0 +1,184 @@
+"""Load: the same frame from the endpoint and from files, and never a part of it in silence."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import auditframe as af
+from auditframe.catalogue import lookup
+from auditframe.emulator import Behaviour, Emulator, Fault
+from auditframe.errors import AuthError, EventError, FileError, RequestError, ServerError, WindowError
+from auditframe.load import load_table
+from auditframe.sample import Sample, to_jsonl
+from auditframe.schema import COLUMN_NAMES
+from tests.conftest import connected
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def export(organization: Sample, tmp_path: Path) -> Path:
+    path = tmp_path / "export.jsonl"
+    path.write_bytes(to_jsonl(organization))
+    return path
+
+
+def test_the_endpoint_gives_every_event_of_both_scopes_once(organization: Sample) -> None:
+    frame = af.load(client=connected(Emulator(organization.events)))
+
+    assert sorted(frame["id"]) == sorted(event["id"] for event in organization.events)
+    assert list(frame.columns) == list(COLUMN_NAMES)
+    assert set(frame["scope"]) == {"organization", "tenant"}
+    assert frame["effective_at"].is_monotonic_increasing
+    assert str(frame["effective_at"].dtype) == "datetime64[us, UTC]"
+    assert frame["snapshot"].isna().all()
+
+
+def test_files_give_the_frame_that_the_endpoint_gives(organization: Sample, export: Path) -> None:
+    live, filed = af.load(client=connected(Emulator(organization.events))), af.load(export)
+
+    pd.testing.assert_frame_equal(live.drop(columns="first_seen_at"), filed.drop(columns="first_seen_at"))
+
+
+FILTERS = {
+    "project_ids": "project_id",
+    "event_types": "type",
+    "actor_ids": "actor_id",
+    "actor_emails": "actor_email",
+    "resource_ids": "resource_id",
+}
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_every_filter_means_the_same_for_files_as_at_the_endpoint(
+    organization: Sample, export: Path, data: st.DataObject
+) -> None:
+    every = af.load(export)
+    names = data.draw(st.sets(st.sampled_from(sorted(FILTERS)), max_size=2))
+    asked: dict[str, Any] = {
+        name: data.draw(
+            st.lists(st.sampled_from(sorted(every[FILTERS[name]].dropna().unique())), min_size=1, max_size=3)
+        )
+        for name in names
+    }
+    asked["scope"] = data.draw(st.sampled_from(["organization", "tenant", None]))
+    asked["start"], asked["end"] = data.draw(
+        st.sampled_from([(None, None), ("2026-10-20", None), ("2026-10-15", "2026-10-20")])
+    )
+
+    live = _load_permitted(client=connected(Emulator(organization.events)), **asked)
+    filed = af.load(export, **asked)
+    assert live is None or live["id"].tolist() == filed["id"].tolist()
+
+
+def _load_permitted(**asked: Any) -> pd.DataFrame | None:
+    """Load, or None where the endpoint forbids organization types in the tenant pass."""
+    types = asked.get("event_types", [])
+    if asked["scope"] == "tenant" and any(lookup(type_).scope == "organization" for type_ in types):
+        return None
+    return af.load(**asked)
+
+
+def test_overlapping_files_give_each_event_once_and_say_so(organization: Sample, export: Path) -> None:
+    frame = af.load(export, export)
+
+    assert len(frame) == len(organization.events)
+    assert frame.attrs["repeated"] == len(organization.events)
+
+
+def test_what_cannot_be_placed_is_warned_of_and_listed(tmp_path: Path) -> None:
+    path = tmp_path / "export.jsonl"
+    path.write_text(
+        '{"id":"a","type":"t","effective_at":1}\n{"id":"b","type":"t"}\n{"id":"a","type":"u","effective_at":1}\n'
+    )
+
+    with pytest.warns(af.AuditFrameWarning, match="2 event"):
+        frame = af.load(path)
+    assert frame["id"].tolist() == ["a"]
+    assert [item["event_id"] for item in frame.attrs["quarantined"]] == ["b", "a"]
+    with pytest.raises(EventError, match="effective_at") as caught:
+        af.load(path, strict=True)
+    assert (caught.value.event_id, caught.value.field) == ("b", "effective_at")
+
+
+def test_a_tenant_scope_that_is_not_permitted_is_warned_of(organization: Sample) -> None:
+    client = connected(Emulator(organization.events, behaviour=Behaviour(tenant="forbidden")))
+
+    with pytest.warns(af.AuditFrameWarning, match="scope='organization'"):
+        frame = af.load(client=client)
+    assert set(frame["scope"]) == {"organization"}
+    with pytest.raises(AuthError):
+        af.load(client=client, scope="tenant")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(af.load(client=client, scope="organization")) == len(frame)
+
+
+def test_an_endpoint_that_fails_half_way_gives_no_frame(organization: Sample) -> None:
+    faults = tuple(Fault(at, status=500) for at in range(5, 20))
+
+    with pytest.raises(ServerError):
+        af.load(client=connected(Emulator(organization.events, behaviour=Behaviour(faults=faults))))
+
+
+def test_the_key_and_the_base_url_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_ADMIN_KEY", raising=False)
+    with pytest.raises(AuthError, match="OPENAI_ADMIN_KEY"):
+        af.load(start="-1d")
+
+
+@pytest.mark.parametrize(
+    ("asked", "error"),
+    [
+        ({"start": datetime(2026, 1, 1)}, WindowError),  # noqa: DTZ001
+        ({"start": "2026-02-01", "end": "2026-01-01"}, WindowError),
+        ({"event_types": "login.failed"}, RequestError),
+        ({"limit": 0}, RequestError),
+        ({"limit": 101}, RequestError),
+        ({"after": "audit_log-1"}, RequestError),
+        ({"scope": "everything"}, RequestError),
+        ({"order": "asc"}, TypeError),
+    ],
+)
+def test_a_wrong_argument_is_an_error_before_anything_is_asked(asked: dict[str, Any], error: type[Exception]) -> None:
+    emulator = Emulator([])
+
+    with pytest.raises(error):
+        af.load(client=connected(emulator), **asked)
+    assert emulator.requests == ()
+
+
+def test_a_place_in_the_endpoint_has_no_meaning_for_files(export: Path) -> None:
+    with pytest.raises(RequestError):
+        af.load(export, after="x", scope="organization")
+    with pytest.raises(RequestError, match="scope"):
+        af.load(export, scope="everything")  # type: ignore[arg-type]
+
+
+def test_a_table_of_files_is_the_frame_in_arrow(export: Path) -> None:
+    assert load_table(export)["id"].to_pylist() == af.load(export)["id"].tolist()
+    with pytest.raises(FileError):
+        load_table(export.with_name("absent.json"))
+
+
+def test_files_say_the_scope_that_lists_the_type(tmp_path: Path) -> None:
+    path = tmp_path / "export.json"
+    path.write_text(
+        json.dumps([{"id": type_, "type": type_, "effective_at": 1} for type_ in ("login.failed", "tenant.new.thing")])
+    )
+
+    assert af.load(path).set_index("id")["scope"].to_dict() == {
+        "login.failed": "organization",
+        "tenant.new.thing": "tenant",
+    }
+    assert af.load(path)["first_seen_at"].iloc[0] <= datetime.now(UTC)

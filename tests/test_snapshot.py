@@ -1,0 +1,205 @@
+"""Snapshot: both scopes, window by window, and a ledger entry that claims no more than was read."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import auditframe as af
+from auditframe.emulator import Behaviour, Emulator, Fault
+from auditframe.errors import AuthError, NetworkError, SnapshotInterrupted, WindowError
+from auditframe.snapshot import OVERLAP, Progress, plan_windows
+from auditframe.window import ALWAYS, Window, union
+from tests.conftest import HASTY, connected
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from auditframe.sample import Sample
+
+NOW = datetime(2026, 11, 23, 12, 30, tzinfo=UTC)
+START = "2026-10-10"
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> af.Lake:
+    return af.Lake(tmp_path / "lake")
+
+
+def ids(lake: af.Lake) -> list[str]:
+    return sorted(map(str, lake.to_arrow()["id"].to_pylist()))
+
+
+def test_a_snapshot_brings_every_event_and_the_next_one_nothing(organization: Sample, lake: af.Lake) -> None:
+    client = connected(Emulator(organization.events))
+    first, second = af.snapshot(lake, client), af.snapshot(lake, client)
+
+    assert ids(lake) == sorted(event["id"] for event in organization.events)
+    assert (first.new, first.received, second.new, second.quarantined) == (2_000, 2_000, 0, 0)
+    assert (first.number, second.number) == (1, 2)
+    assert second.head == lake.ledger()[-1].hash
+    assert lake.verify() == ()
+
+
+def test_a_snapshot_reads_the_overlap_again(organization: Sample, lake: af.Lake) -> None:
+    emulator = Emulator(organization.events)
+    af.snapshot(lake, connected(emulator), start=START, end="2026-10-20T06:00:00Z")
+    result = af.snapshot(lake, connected(emulator), end="2026-10-21")
+
+    again = [
+        event
+        for event in organization.events
+        if _at("2026-10-19T06:00:00Z") <= event["effective_at"] < _at("2026-10-20T06:00:00Z")
+    ]
+    assert result.known == len(again) > 0
+
+
+def test_an_event_that_comes_late_is_merged_and_counted(organization: Sample, lake: af.Lake) -> None:
+    late = next(event for event in organization.events if event["effective_at"] >= _at("2026-10-19T12:00:00Z"))
+    punctual = [event for event in organization.events if event is not late]
+    af.snapshot(lake, connected(Emulator(punctual)), start=START, end="2026-10-20")
+    result = af.snapshot(lake, connected(Emulator(organization.events)), end="2026-10-21")
+
+    assert result.late == 1
+    assert late["id"] in ids(lake)
+
+
+def test_each_scope_is_covered_as_far_as_it_was_read(organization: Sample, lake: af.Lake) -> None:
+    af.snapshot(lake, connected(Emulator(organization.events)), start=START, end="2026-10-20")
+
+    for scope in ("organization", "tenant"):
+        assert lake.coverage(scope) == (Window(_time(START), _time("2026-10-20")),)
+
+
+def test_nobody_claims_to_have_read_the_future(lake: af.Lake) -> None:
+    before = datetime.now(UTC)
+    af.snapshot(lake, connected(Emulator([])), start="-2d", end=datetime.now(UTC) + timedelta(days=9))
+    (covered,) = lake.coverage("organization")
+
+    assert covered.end is not None
+    assert before <= covered.end <= datetime.now(UTC)
+
+
+def test_a_tenant_scope_that_is_not_permitted_is_recorded_and_not_covered(organization: Sample, lake: af.Lake) -> None:
+    client = connected(Emulator(organization.events, behaviour=Behaviour(tenant="forbidden")))
+    result = af.snapshot(lake, client, start=START, end="2026-11-01")
+
+    assert result.not_permitted == ("tenant",)
+    assert lake.coverage("tenant") == ()
+    assert [each.status for each in lake.ledger()[-1].collected] == ["complete", "not_permitted"]
+
+
+def test_a_wrong_key_leaves_no_trace(organization: Sample, lake: af.Lake) -> None:
+    with pytest.raises(AuthError, match="admin key"):
+        af.snapshot(lake, connected(Emulator(organization.events), key="sk-wrong"))
+    assert not lake.path.exists()
+
+
+def test_no_server_leaves_no_trace(lake: af.Lake) -> None:
+    with pytest.raises(NetworkError):
+        af.snapshot(lake, af.Client("sk-test", base_url="http://127.0.0.1:9/v1", retry=HASTY))
+    assert not lake.path.exists()
+
+
+def test_an_outage_keeps_what_arrived_and_the_next_run_completes_it(organization: Sample, lake: af.Lake) -> None:
+    outage = tuple(Fault(at, status=503) for at in range(12, 40))
+    emulator = Emulator(organization.events, behaviour=Behaviour(faults=outage))
+    with pytest.raises(SnapshotInterrupted, match="run it again") as caught:
+        af.snapshot(lake, connected(emulator), start=START, end="2026-11-01")
+
+    assert caught.value.collected == len(ids(lake)) > 0
+    assert caught.value.remaining > 0
+    assert [each.status for each in lake.ledger()[-1].collected] == ["interrupted", "interrupted"]
+    assert lake.verify() == ()
+
+    af.snapshot(lake, connected(Emulator(organization.events)), start=START, end="2026-11-01")
+    assert ids(lake) == sorted(event["id"] for event in organization.events)
+
+
+def test_coverage_ends_where_an_outage_began_and_gaps_are_read_next(organization: Sample, lake: af.Lake) -> None:
+    outage = tuple(Fault(at, status=503) for at in range(12, 40))
+    with pytest.raises(SnapshotInterrupted):
+        af.snapshot(
+            lake,
+            connected(Emulator(organization.events, behaviour=Behaviour(faults=outage))),
+            start=START,
+            end="2026-11-01",
+        )
+    (covered,) = lake.coverage("organization")
+    assert covered.end is not None
+    assert covered.end < _time("2026-11-01")
+
+    af.snapshot(lake, connected(Emulator(organization.events)), end="2026-11-01")
+    assert lake.coverage("organization") == (Window(_time(START), _time("2026-11-01")),)
+
+
+def test_a_stop_by_hand_keeps_what_arrived(organization: Sample, lake: af.Lake) -> None:
+    def stop(progress: Progress) -> None:
+        if progress.windows_done == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(SnapshotInterrupted, match="by hand") as caught:
+        af.snapshot(lake, connected(Emulator(organization.events)), start=START, end="2026-11-01", progress=stop)
+    assert caught.value.collected == len(ids(lake))
+    assert lake.verify() == ()
+
+
+def test_progress_counts_up_to_the_total(organization: Sample, lake: af.Lake) -> None:
+    seen: list[Progress] = []
+    result = af.snapshot(
+        lake, connected(Emulator(organization.events)), start=START, end="2026-11-01", progress=seen.append
+    )
+
+    assert seen[-1].windows_done == seen[-1].windows_total == result.windows == 44
+    assert seen[-1].new == result.new
+
+
+def test_what_cannot_be_placed_is_quarantined_once_and_counted_each_time(lake: af.Lake) -> None:
+    emulator = Emulator([b'{"id":"a","type":"t","effective_at":1793000000}', b'{"id":"b","effective_at":1793000000}'])
+    results = [af.snapshot(lake, connected(emulator), start="2026-10-01", end="2026-11-01") for _ in range(2)]
+
+    assert [(one.new, one.known, one.quarantined) for one in results] == [(1, 0, 1), (0, 1, 1)]
+    assert lake.quarantine()["event_id"].tolist() == ["b"]
+
+
+instants = st.datetimes(datetime(2026, 6, 1), datetime(2026, 11, 23), timezones=st.just(UTC))  # noqa: DTZ001
+
+
+@given(st.none() | instants, st.none() | instants)
+def test_planned_windows_are_disjoint_and_add_up_to_what_was_asked(
+    start: datetime | None, end: datetime | None
+) -> None:
+    if start and end and start >= end:
+        start, end = end - timedelta(days=1), end
+    plan = plan_windows((), Window(start, end), now=NOW)
+
+    assert union(plan) == (Window(start, end),)
+    assert [window.start for window in plan[1:]] == [window.end for window in plan[:-1]]
+    assert all(window.start is None or (window.end or NOW) - window.start <= timedelta(days=1) for window in plan)
+
+
+def test_a_plan_goes_on_before_the_end_of_the_oldest_coverage() -> None:
+    covered = (Window(_time("2026-11-01"), _time("2026-11-10")), Window(_time("2026-11-12"), _time("2026-11-20")))
+
+    assert union(plan_windows(covered, ALWAYS, now=NOW)) == (Window(_time("2026-11-10") - OVERLAP, None),)
+
+
+def test_the_future_cannot_be_collected(lake: af.Lake) -> None:
+    with pytest.raises(WindowError, match="future"):
+        af.snapshot(lake, connected(Emulator([])), start=datetime.now(UTC) + timedelta(days=1))
+
+
+def _time(text: str) -> datetime:
+    return (
+        datetime.fromisoformat(text).astimezone(UTC)
+        if "T" in text
+        else datetime.fromisoformat(text).replace(tzinfo=UTC)
+    )
+
+
+def _at(text: str) -> float:
+    return _time(text).timestamp()
