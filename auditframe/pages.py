@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -39,6 +40,11 @@ class _Document(msgspec.Struct):
     effective_at: Raw | UnsetType = UNSET
 
     @property
+    def is_page(self) -> bool:
+        """An event may have a key named ``data`` too; a page has not all that an event needs."""
+        return self.data is not UNSET and UNSET in (self.id, self.type, self.effective_at)
+
+    @property
     def is_event(self) -> bool:
         return not (self.id is UNSET and self.type is UNSET and self.effective_at is UNSET)
 
@@ -47,12 +53,21 @@ class _Head(msgspec.Struct):
     id: Any = None
 
 
+def _exact_integer(digits: str) -> int | Decimal:
+    """Read a whole number of any length; Python refuses to make an int of more than 4,300 digits."""
+    try:
+        return int(digits)
+    except ValueError:
+        return Decimal(digits)
+
+
+_lenient = json.JSONDecoder(parse_int=_exact_integer)
 _as_document = msgspec.json.Decoder(_Document)
 _as_head = msgspec.json.Decoder(_Head)
 _as_raw = msgspec.json.Decoder(Raw)
 _as_raws = msgspec.json.Decoder(list[Raw])
 _as_members = msgspec.json.Decoder(dict[str, Raw])
-_lenient = json.JSONDecoder()
+_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +139,7 @@ def split_members(event: bytes) -> dict[str, bytes] | None:
         text = _text(event)
     try:
         return {key: _bytes(text[start:end]) for key, start, end in _members(text)}
-    except (ValueError, RecursionError):
+    except ValueError:
         return None
 
 
@@ -132,12 +147,16 @@ def parse_value(value: bytes) -> Any:
     """Decode one JSON text, lone surrogates and all.
 
     Raises:
-        ValueError: The text is not JSON.
+        ValueError: The text is not JSON, or nested too deeply to be decoded.
     """
     try:
         return msgspec.json.decode(value)
     except REFUSALS:
+        pass
+    try:
         return _lenient.decode(_text(value))
+    except RecursionError:
+        raise ValueError("nested too deeply to be decoded") from None
 
 
 def _documents(body: bytes) -> Iterator[bytes]:
@@ -182,7 +201,7 @@ def _page_in_string(document: bytes, *, lone: bool) -> Page:
 
 def _page_in_object(document: bytes, *, lone: bool) -> Page:
     keys = _document_keys(document)
-    if keys.data is not UNSET:
+    if keys.is_page and not isinstance(keys.data, UnsetType):
         return Page(
             events=tuple(map(_unquoted, _elements(bytes(keys.data)))),
             first_id=keys.first_id if isinstance(keys.first_id, str) else None,
@@ -252,9 +271,9 @@ def _lenient_documents(body: bytes) -> Iterator[bytes]:
         raise PageError("The body is empty.", retryable=True, offset_bytes=0)
     while char:
         try:
-            end = _lenient.raw_decode(text, position)[1]
-        except (ValueError, RecursionError) as error:
-            raise _not_json(text, getattr(error, "pos", position)) from None
+            end = _end(text, position)
+        except json.JSONDecodeError as error:
+            raise _not_json(text, error.pos) from None
         yield _bytes(text[position:end])
         position, char = _after_blank(text, end)
 
@@ -272,7 +291,7 @@ def _members(text: str) -> Iterator[tuple[str, int, int]]:
         key, key_end = _lenient.raw_decode(text, position)
         colon = _after_blank(text, key_end)[0]
         start = _after_blank(text, colon + 1)[0]
-        yield key, start, _lenient.raw_decode(text, start)[1]
+        yield key, start, _end(text, start)
 
 
 def _spans(text: str, *, keyed: bool = False) -> Iterator[tuple[int, int]]:
@@ -284,14 +303,36 @@ def _spans(text: str, *, keyed: bool = False) -> Iterator[tuple[int, int]]:
     position, char = _after_blank(text, position + 1)
     while char != closing:
         start = position
-        end = _lenient.raw_decode(text, position)[1]
+        end = _end(text, position)
         if keyed:
             colon = _after_blank(text, end)[0]
-            end = _lenient.raw_decode(text, _after_blank(text, colon + 1)[0])[1]
+            end = _end(text, _after_blank(text, colon + 1)[0])
         yield start, end
         position, char = _after_blank(text, end)
         if char == ",":
             position, char = _after_blank(text, position + 1)
+
+
+def _end(text: str, position: int) -> int:
+    """Return where the JSON value ends that begins at a position.
+
+    Raises:
+        json.JSONDecodeError: There is no whole value.
+    """
+    try:
+        return _lenient.raw_decode(text, position)[1]
+    except RecursionError:
+        return _end_by_brackets(text, position)
+
+
+def _end_by_brackets(text: str, position: int) -> int:
+    """Find the end of a value that is nested too deeply to be decoded, by counting brackets outside of strings."""
+    depth = 0
+    for token in _BRACKETS.finditer(text, position):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0], 0)
+        if depth == 0:
+            return token.end()
+    raise json.JSONDecodeError("a bracket is not closed", text, len(text))
 
 
 def _after_blank(text: str, position: int) -> tuple[int, str]:

@@ -233,6 +233,17 @@ def test_a_lone_surrogate_leaves_its_column_null_and_raw_untouched() -> None:
     assert found["raw"] == text.decode()
 
 
+@pytest.mark.parametrize("value", [b"9" * 5000, b"[" * 5000 + b"]" * 5000], ids=["a huge number", "a deep nest"])
+def test_what_cannot_be_decoded_leaves_columns_null_and_raw_untouched(value: bytes) -> None:
+    text = b'{"id":"a","type":"user.added","effective_at":1,"user.added":{"data":{"role":' + value + b"}}}"
+    flattened = flatten_texts([text])
+
+    assert flattened.events.select(["detail_data_role", "raw"]).to_pylist() == [
+        {"detail_data_role": None, "raw": text.decode()}
+    ]
+    assert sum(flattened.drift.values()) == 1
+
+
 @pytest.mark.parametrize(
     ("text", "field", "id_"),
     [

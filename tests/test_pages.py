@@ -81,6 +81,22 @@ def test_an_odd_event_does_not_take_its_neighbours_along(odd: bytes) -> None:
     assert (page.last_id, page.has_more) == ("b", True)
 
 
+@pytest.mark.parametrize(
+    "odd", [b'{"id":"a","n":' + b"9" * 5000 + b"}", b'{"id":"a","n":' + b"[" * 5000 + b'"]"' + b"]" * 5000 + b"}"]
+)
+def test_a_huge_number_or_a_deep_nest_is_cut_out_like_any_event(odd: bytes) -> None:
+    page = parse_page(b'{"data":[' + ONE + b"," + odd + b"," + TWO + b'],"has_more":false}')
+
+    assert page.events == (ONE, odd, TWO)
+    assert page.ids == ("a", "a", "b")
+
+
+def test_an_event_with_a_key_named_data_is_an_event() -> None:
+    text = b'{"id":"a","type":"t","effective_at":1,"data":[{"id":"b"}]}'
+
+    assert parse_page(text).events == (text,)
+
+
 def test_of_several_documents_any_may_say_that_more_follows() -> None:
     page = parse_page(b'{"data":[],"has_more":true,"first_id":"f"}{"data":[],"has_more":false,"last_id":"l"}')
 

@@ -65,4 +65,9 @@ def merge(partition: pa.Table, new: pa.Table) -> pa.Table:
 
 def _same_payload(one: str, other: str) -> bool:
     """Whether two texts are the same JSON value; white space and key order are no change."""
-    return one == other or parse_value(one.encode()) == parse_value(other.encode())
+    if one == other:
+        return True
+    try:
+        return bool(parse_value(one.encode()) == parse_value(other.encode()))
+    except ValueError:
+        return False

@@ -1,0 +1,229 @@
+"""Render: an Arrow table as text to read or as bytes to keep.
+
+Text of events stays inert wherever a person or a program would obey it: `to_table` and `to_markdown` write control
+characters visibly, and `to_csv` also defuses what a spreadsheet would run as a formula. Whoever needs the exact text
+takes JSON or Parquet.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import re
+import unicodedata
+from collections import Counter
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, Literal
+
+import pyarrow.parquet as pq
+from pyarrow import types
+
+from auditframe.errors import ReportError
+from auditframe.text import inert
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import pyarrow as pa
+
+Format = Literal["table", "csv", "json", "parquet", "md"]
+
+CELL_CHARS = 60
+"""How wide a text is in `to_table` before it is cut; ids are never cut."""
+
+LIST_ITEMS = 3
+"""How many items of a list are shown to a reader before the rest is counted."""
+
+_GAP = "  "
+_FORMULA = tuple("=+-@\t\r＝＋－＠")  # noqa: RUF001 - spreadsheets take the full-width signs for the plain ones
+_MARKUP = re.compile(r"([\\`|*~$\[\]])|(?<![^\W_])_|_(?![^\W_])|(?<=:)/(?=/)")
+_TAGS = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+
+
+def to_table(answer: pa.Table, *, width: int | None = None) -> str:
+    """Align an answer for reading.
+
+    Args:
+        answer: The rows.
+        width: How wide a line may be [characters]; columns that do not fit are named below instead of shown. None
+            shows every column.
+
+    Returns:
+        A line of names, a rule, and a line for each row. Nulls are blank, numbers stand right, times are UTC.
+    """
+    columns = [_aligned(name, column) for name, column in zip(answer.column_names, answer.columns, strict=True)]
+    fitting = _fitting([_width(lines[0]) for lines in columns], width)
+    lines = [_GAP.join(cells).rstrip() for cells in zip(*columns[:fitting], strict=True)]
+    if left_out := answer.column_names[fitting:]:
+        lines.append(f"(too wide for this line: {', '.join(map(inert, left_out))})")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def to_markdown(answer: pa.Table) -> str:
+    """Write an answer as a Markdown table; markup in its text is escaped."""
+    rules = ["---:" if _is_number(column) else "---" for column in answer.columns]
+    cells = [[_escaped(_shown(value)) for value in column.to_pylist()] for column in answer.columns]
+    rows = [[_escaped(inert(name)) for name in answer.column_names], rules, *zip(*cells, strict=True)]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def to_csv(answer: pa.Table) -> str:
+    r"""Write an answer as CSV (RFC 4180): UTF-8, times in ISO 8601, lists as JSON, nulls as empty fields.
+
+    Text is changed where it would be obeyed: control characters are written as ``\x1b``, and a text that begins like a
+    formula gets an apostrophe in front.
+    """
+    sink = io.StringIO()
+    writer = csv.writer(sink, lineterminator="\r\n")
+    writer.writerow([_field(name) for name in answer.column_names])
+    writer.writerows(zip(*([_field(value) for value in column.to_pylist()] for column in answer.columns), strict=True))
+    return sink.getvalue()
+
+
+def to_json(answer: pa.Table) -> str:
+    """Write an answer as a JSON array of objects, a row a line, in ASCII; nothing is cut or changed.
+
+    Times are ISO 8601 with a Z; numbers that JSON has no word for are texts.
+
+    Raises:
+        ReportError: Two columns have the same name.
+    """
+    _check_names(answer)
+    columns = [[_plain(value) for value in column.to_pylist()] for column in answer.columns]
+    rows = (dict(zip(answer.column_names, values, strict=True)) for values in zip(*columns, strict=True))
+    return "[" + ",".join(f"\n{json.dumps(row, allow_nan=False)}" for row in rows) + "\n]\n"
+
+
+def to_parquet(answer: pa.Table) -> bytes:
+    """Write an answer as Parquet with the metadata of its columns and page checksums.
+
+    Raises:
+        ReportError: Two columns have the same name.
+    """
+    _check_names(answer)
+    sink = io.BytesIO()
+    pq.write_table(answer, sink, compression="zstd", write_page_checksum=True)
+    return sink.getvalue()
+
+
+FORMATS: Mapping[Format, Callable[[pa.Table], str | bytes]] = {
+    "table": to_table,
+    "csv": to_csv,
+    "json": to_json,
+    "parquet": to_parquet,
+    "md": to_markdown,
+}
+"""How each format is written."""
+
+
+def _aligned(name: str, column: pa.ChunkedArray) -> list[str]:
+    """Return the name, the rule and the cells of a column, all equally wide."""
+    is_id = name == "id" or name.endswith("_id")
+    cells = [shown if is_id else _cut(shown) for shown in map(_shown, column.to_pylist())]
+    name = inert(name)
+    wide = max(map(_width, [name, *cells]))
+    pad = _right if _is_number(column) else _left
+    return [pad(name, wide), "─" * wide, *(pad(cell, wide) for cell in cells)]
+
+
+def _fitting(widths: Sequence[int], width: int | None) -> int:
+    """Return how many columns a line holds, the first one always."""
+    if width is None:
+        return len(widths)
+    ends = accumulate(each + (len(_GAP) if number else 0) for number, each in enumerate(widths))
+    return max(sum(end <= width for end in ends), 1)
+
+
+def _shown(value: Any) -> str:
+    """Show a value on one line, without anything that a terminal would obey."""
+    if isinstance(value, list):
+        items = [_shown(item) for item in value[:LIST_ITEMS]]
+        return ", ".join(items) + (f" +{len(value) - LIST_ITEMS} more" if len(value) > LIST_ITEMS else "")
+    if isinstance(value, datetime):
+        return _iso(value).replace("T", " ")
+    plain = _plain(value)
+    if isinstance(plain, str):
+        return inert(plain)
+    return "" if plain is None else json.dumps(plain)
+
+
+def _field(value: Any) -> str:
+    plain = _plain(value)
+    if not isinstance(plain, str):
+        return "" if plain is None else json.dumps(plain)
+    if isinstance(value, str) and plain.startswith(_FORMULA):
+        return "'" + inert(plain)
+    return inert(plain)
+
+
+def _plain(value: Any) -> Any:
+    """Turn a value of any Arrow type into one that JSON has."""
+    match value:
+        case None | bool() | int() | str():
+            return value
+        case float():
+            return value if math.isfinite(value) else str(value)
+        case datetime():
+            return _iso(value)
+        case date() | time():
+            return value.isoformat()
+        case Decimal():
+            return int(value) if value == value.to_integral_value() else str(value)
+        case bytes():
+            return value.hex()
+        case dict():
+            return {str(key): _plain(item) for key, item in value.items()}
+        case list():
+            return [_plain(item) for item in value]
+        case _:
+            return str(value)
+
+
+def _iso(instant: datetime) -> str:
+    if instant.tzinfo is None:
+        return instant.isoformat()
+    return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _is_number(column: pa.ChunkedArray) -> bool:
+    kinds = (types.is_integer, types.is_floating, types.is_decimal)
+    return any(is_kind(column.type) for is_kind in kinds)
+
+
+def _escaped(text: str) -> str:
+    return _MARKUP.sub(r"\\\g<0>", text).translate(_TAGS)
+
+
+def _check_names(answer: pa.Table) -> None:
+    doubled = [name for name, count in Counter(answer.column_names).items() if count > 1]
+    if doubled:
+        raise ReportError(f"Two columns are named {inert(doubled[0])}. Give one another name with AS.", report=None)
+
+
+def _cut(text: str) -> str:
+    if _width(text) <= CELL_CHARS:
+        return text
+    ends = accumulate(map(_char_width, text))
+    return text[: sum(end < CELL_CHARS for end in ends)] + "…"
+
+
+def _left(text: str, width: int) -> str:
+    return text + " " * (width - _width(text))
+
+
+def _right(text: str, width: int) -> str:
+    return " " * (width - _width(text)) + text
+
+
+def _width(text: str) -> int:
+    return len(text) if text.isascii() else sum(map(_char_width, text))
+
+
+def _char_width(char: str) -> int:
+    if unicodedata.combining(char):
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
