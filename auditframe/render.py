@@ -120,7 +120,7 @@ FORMATS: Mapping[Format, Callable[[pa.Table], str | bytes]] = {
 """How each format is written."""
 
 
-def _aligned(name: str, column: pa.ChunkedArray) -> list[str]:
+def _aligned(name: str, column: pa.ChunkedArray[Any]) -> list[str]:
     """Return the name, the rule and the cells of a column, all equally wide."""
     is_id = name == "id" or name.endswith("_id")
     cells = [shown if is_id else _cut(shown) for shown in map(_shown, column.to_pylist())]
@@ -160,7 +160,7 @@ def _field(value: Any) -> str:
     return inert(plain)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any) -> Any:  # noqa: PLR0911 - one for each kind of value
     """Turn a value of any Arrow type into one that JSON has."""
     match value:
         case None | bool() | int() | str():
@@ -189,7 +189,7 @@ def _iso(instant: datetime) -> str:
     return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def _is_number(column: pa.ChunkedArray) -> bool:
+def _is_number(column: pa.ChunkedArray[Any]) -> bool:
     kinds = (types.is_integer, types.is_floating, types.is_decimal)
     return any(is_kind(column.type) for is_kind in kinds)
 

@@ -1,0 +1,128 @@
+"""Where output goes: data to stdout or into a file, everything else to stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from auditframe.errors import FileError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from auditframe.render import Format
+    from auditframe.reports import Report
+
+QUIET, DEBUG = f"{__name__}.quiet", f"{__name__}.debug"
+
+ENDINGS: dict[str, Format] = {".csv": "csv", ".json": "json", ".md": "md", ".parquet": "parquet", ".txt": "table"}
+"""The format that a file's name asks for."""
+
+PICTURES = (".png", ".svg", ".pdf")
+
+PICTURE_DPI = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where an answer goes, and how it is written.
+
+    Attributes:
+        form: The format.
+        file: The file; None is stdout.
+    """
+
+    form: Format
+    file: Path | None
+
+    def write(self, answer: pa.Table) -> None:
+        """Write an answer."""
+        from auditframe.render import FORMATS, to_table  # pyarrow, which --help must not load
+
+        if self.form == "table" and self.file is None:
+            data: str | bytes = to_table(answer, width=terminal_width())
+        else:
+            data = FORMATS[self.form](answer)
+        if self.file is None:
+            click.echo(data, nl=False)
+        else:
+            write_file(self.file, data)
+
+
+def is_quiet() -> bool:
+    """Whether only data and failures are wanted."""
+    return _flag(QUIET)
+
+
+def is_debugging() -> bool:
+    """Whether a failure shows where it was raised."""
+    return _flag(DEBUG)
+
+
+def say(text: str) -> None:
+    """Tell the person something that is no data."""
+    if not is_quiet():
+        click.echo(text, err=True)
+
+
+def print_summary(facts: dict[str, Any]) -> None:
+    """Write what a run did as one JSON object on a line of stdout."""
+    click.echo(json.dumps(facts))
+
+
+def terminal_width() -> int | None:
+    """Return how wide a line of stdout may be [characters]; None when it is no terminal."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def write_file(path: Path, data: str | bytes) -> None:
+    """Write a file whole, readable by its owner alone; nobody ever sees a part of it.
+
+    Raises:
+        FileError: It cannot be written; what stood there before still does.
+    """
+    content = data.encode() if isinstance(data, str) else data
+    try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(content)  # a device or a pipe cannot be renamed over
+        else:
+            _replace(path.resolve(), content)
+    except OSError as error:
+        raise FileError(f"{path} cannot be written: {error.strerror}.", path=path) from error
+
+
+def write_plot(path: Path, report: Report[Any], answer: pa.Table) -> None:
+    """Draw an answer and write it in the format that the file's name asks for."""
+    import io
+
+    from auditframe.plots import figure_of  # matplotlib
+
+    picture = io.BytesIO()
+    figure_of(report, answer).savefig(picture, format=path.suffix.lower()[1:], dpi=PICTURE_DPI)
+    write_file(path, picture.getvalue())
+
+
+def _replace(path: Path, content: bytes) -> None:
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        Path(name).replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(name).unlink()
+        raise
+
+
+def _flag(name: str) -> bool:
+    context = click.get_current_context(silent=True)
+    return bool(context and context.meta.get(name))
