@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 
 Format = Literal["table", "csv", "json", "parquet", "md"]
 
-CELL_CHARS = 60
-"""How wide a text is in `to_table` before it is cut; ids are never cut."""
+CELL_CHARS = 80
+"""How wide a text or a list is in `to_table` before it is cut; ids are never cut, nor is the first item of a list."""
 
 LIST_ITEMS = 3
-"""How many items of a list are shown to a reader before the rest is counted."""
+"""How many items of a list are shown to a reader at most; the rest is counted."""
 
 _GAP = "  "
 _FORMULA = tuple("=+-@\t\r＝＋－＠")  # noqa: RUF001 - spreadsheets take the full-width signs for the plain ones
@@ -49,7 +49,7 @@ def to_table(answer: pa.Table, *, width: int | None = None) -> str:
 
     Args:
         answer: The rows.
-        width: How wide a line may be [characters]; columns that do not fit are named below instead of shown. None
+        width: How wide a line may be [characters]; a column that finds no room is named below instead. None
             shows every column.
 
     Returns:
@@ -57,10 +57,10 @@ def to_table(answer: pa.Table, *, width: int | None = None) -> str:
     """
     columns = [_aligned(name, column) for name, column in zip(answer.column_names, answer.columns, strict=True)]
     fitting = _fitting([_width(lines[0]) for lines in columns], width)
-    lines = [_GAP.join(cells).rstrip() for cells in zip(*columns[:fitting], strict=True)]
-    if left_out := answer.column_names[fitting:]:
-        lines.append(f"(too wide for this line: {', '.join(map(inert, left_out))})")
-    return "".join(f"{line}\n" for line in lines)
+    lines = [_GAP.join(cells).rstrip() for cells in zip(*(columns[place] for place in fitting), strict=True)]
+    left_out = [inert(name) for place, name in enumerate(answer.column_names) if place not in fitting]
+    note = [f"(no room for {', '.join(left_out)})"] if left_out else []
+    return "".join(f"{line}\n" for line in [*lines, *note])
 
 
 def to_markdown(answer: pa.Table) -> str:
@@ -122,33 +122,42 @@ FORMATS: Mapping[Format, Callable[[pa.Table], str | bytes]] = {
 
 def _aligned(name: str, column: pa.ChunkedArray[Any]) -> list[str]:
     """Return the name, the rule and the cells of a column, all equally wide."""
-    is_id = name == "id" or name.endswith("_id")
-    cells = [shown if is_id else _cut(shown) for shown in map(_shown, column.to_pylist())]
+    keeps = name == "id" or name.endswith("_id") or types.is_list(column.type)
+    cells = [shown if keeps else _cut(shown) for shown in map(_shown, column.to_pylist())]
     name = inert(name)
     wide = max(map(_width, [name, *cells]))
     pad = _right if _is_number(column) else _left
     return [pad(name, wide), "─" * wide, *(pad(cell, wide) for cell in cells)]
 
 
-def _fitting(widths: Sequence[int], width: int | None) -> int:
-    """Return how many columns a line holds, the first one always."""
+def _fitting(widths: Sequence[int], width: int | None) -> list[int]:
+    """Return the places of the columns that a line has room for, the first one always."""
     if width is None:
-        return len(widths)
-    ends = accumulate(each + (len(_GAP) if number else 0) for number, each in enumerate(widths))
-    return max(sum(end <= width for end in ends), 1)
+        return list(range(len(widths)))
+    fitting, used = [0], widths[0]
+    for place, wide in enumerate(widths[1:], start=1):
+        if used + len(_GAP) + wide <= width:
+            fitting.append(place)
+            used += len(_GAP) + wide
+    return fitting
 
 
 def _shown(value: Any) -> str:
     """Show a value on one line, without anything that a terminal would obey."""
     if isinstance(value, list):
-        items = [_shown(item) for item in value[:LIST_ITEMS]]
-        return ", ".join(items) + (f" +{len(value) - LIST_ITEMS} more" if len(value) > LIST_ITEMS else "")
+        return _listed([_shown(item) for item in value])
     if isinstance(value, datetime):
         return _iso(value).replace("T", " ")
     plain = _plain(value)
     if isinstance(plain, str):
         return inert(plain)
     return "" if plain is None else json.dumps(plain)
+
+
+def _listed(items: list[str]) -> str:
+    ends = accumulate(_width(item) + len(", ") for item in items[:LIST_ITEMS])
+    many = max(sum(end <= CELL_CHARS for end in ends), 1)
+    return ", ".join(items[:many]) + (f" +{len(items) - many} more" if len(items) > many else "")
 
 
 def _field(value: Any) -> str:

@@ -27,8 +27,11 @@ if TYPE_CHECKING:
 OVERLAP = timedelta(hours=24)
 """How far before the end of coverage a snapshot begins to read again."""
 
-DAYS_APART = 90
-"""A first snapshot without a start reads everything older than this many days as one window, the rest day by day."""
+FIRST_DAYS = 90
+"""How many days a first snapshot without a start reads one by one; everything older is one window."""
+
+MOST_DAYS = 400
+"""How many days any snapshot reads one by one; an asked start further back makes one window of what is older."""
 
 PAGES_PER_MERGE = 100
 """How many pages of a window are held in memory before they are merged."""
@@ -129,8 +132,8 @@ def snapshot(
 def plan_windows(covered: Sequence[Window], asked: Window, *, now: datetime) -> tuple[Window, ...]:
     """Cut what a snapshot has to read into windows that do not cross a UTC midnight, oldest first.
 
-    Only the first may be longer: in a new lake without a `start`, everything before the last 90 days. The last has no
-    end when none was asked for, so that no event is missed because a clock is off.
+    Only the first may be longer, and holds what is too old to be read day by day. The last has no end when none was
+    asked for, so that no event is missed because a clock is off.
 
     Args:
         covered: What is covered already; disjoint, oldest first.
@@ -144,10 +147,10 @@ def plan_windows(covered: Sequence[Window], asked: Window, *, now: datetime) -> 
         raise WindowError(f"The window {asked} lies in the future; nothing can be collected there yet.")
     end = min(asked.end or now, now)
     start = asked.start or _resumption(covered, end)
+    by_day_from = min(midnight(now) - (FIRST_DAYS if start is None else MOST_DAYS) * DAY, end)
     lead: tuple[Window, ...] = ()
-    if start is None:
-        start = min(midnight(now) - DAYS_APART * DAY, end)
-        lead = (Window(None, start),)
+    if start is None or start < by_day_from:
+        lead, start = (Window(start, by_day_from),), by_day_from
     days = list(split_days(Window(start, end))) if start < end else []
     if days and (asked.end is None or asked.end > now):
         days[-1] = Window(days[-1].start, asked.end)

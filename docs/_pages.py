@@ -32,7 +32,7 @@ SHOWN_ONLY = frozenset({"text", "json", "sql"})
 """The languages of blocks that are there to be read."""
 
 _WIDTH = 100
-_FENCE = re.compile(r"^```(?P<language>\w*)$")
+_FENCE = re.compile(r"^```(?P<language>\w*|{[\w-]+})$")
 _NOT_RUN = re.compile(r"^<!-- not run: (?P<reason>.+) -->$")
 _OUTPUT = "<!-- output -->"
 
@@ -130,7 +130,7 @@ def _run(block: Block, names: dict[str, Any], where: str) -> str:
         return _run_python(block.text, names, where)
     if block.language == "sh":
         return _run_shell(block.text, where)
-    if block.language not in SHOWN_ONLY:
+    if block.language not in SHOWN_ONLY and not block.language.startswith("{"):
         raise ValueError(f"{where}: a block is marked {block.language!r}; nobody knows how to run it.")
     return ""
 
@@ -145,7 +145,7 @@ def _run_python(text: str, names: dict[str, Any], where: str) -> str:
         if shown:
             value = eval(compile(ast.Expression(shown.value), where, "eval"), names)  # noqa: S307 - our own pages
             if value is not None:
-                print(value)
+                print(repr(value))
     return _trimmed(printed.getvalue())
 
 

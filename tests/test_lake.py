@@ -107,6 +107,24 @@ def test_white_space_and_key_order_are_no_mutation_and_the_first_text_stays(lake
     assert lake.to_arrow()["raw"].to_pylist() == [first.decode()]
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("1", "true"),
+        ("1", "1.0"),
+        ("0", "false"),
+        ("1e400", "1e500"),
+        ('{"k":1,"k":2}', '{"k":2}'),
+        ("9" * 5000, "8" * 5000),
+        ('["1"]', "[1]"),
+    ],
+)
+def test_a_change_that_python_would_call_equal_is_a_mutation(lake: Lake, one: str, other: str) -> None:
+    texts = [f'{{"id":"a","type":"t","effective_at":1,"t":{value}}}'.encode() for value in (one, other)]
+
+    assert lake.append(flatten_texts(texts)).mutated == 1
+
+
 @pytest.mark.parametrize("other", [event("a", 1), event("a", 5 * DAY_S)], ids=["same day", "another day"])
 def test_another_payload_of_an_id_is_kept_beside_and_never_a_second_row(lake: Lake, other: dict[str, Any]) -> None:
     lake.append(arriving(event("a", 0)))

@@ -182,6 +182,13 @@ def test_planned_windows_are_disjoint_and_add_up_to_what_was_asked(
     assert all(window.start is None or (window.end or NOW) - window.start <= timedelta(days=1) for window in plan)
 
 
+def test_a_start_long_ago_does_not_make_a_window_of_every_day_since() -> None:
+    plan = plan_windows((), Window(datetime(1970, 1, 1, tzinfo=UTC)), now=NOW)
+
+    assert union(plan) == (Window(datetime(1970, 1, 1, tzinfo=UTC), None),)
+    assert len(plan) == 402
+
+
 def test_a_plan_goes_on_before_the_end_of_the_oldest_coverage() -> None:
     covered = (Window(_time("2026-11-01"), _time("2026-11-10")), Window(_time("2026-11-12"), _time("2026-11-20")))
 

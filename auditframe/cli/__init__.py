@@ -139,9 +139,7 @@ def _line(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         name = f"{error.filename}: " if isinstance(error.filename, str) else ""
         return inert(f"{name}{error.strerror}.")
-    return (
-        f"This is a bug: {type(error).__name__} at {_place(error)}. Run it again with --debug, and report what it shows."
-    )
+    return f"This is a bug: {type(error).__name__} at {_place(error)}. Report what it shows with --debug."
 
 
 def _place(error: Exception) -> str:
@@ -160,6 +158,6 @@ def _shown_warnings() -> Iterator[None]:
             click.echo(f"auditframe: {inert(str(message))}", err=True)
 
     with warnings.catch_warnings():
-        warnings.simplefilter("default", AuditFrameWarning)
+        warnings.simplefilter("always", AuditFrameWarning)
         warnings.showwarning = show
         yield

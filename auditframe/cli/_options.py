@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,13 +64,18 @@ def output_options(body: Body) -> Body:
     @click.option(
         "--format",
         "form",
-        type=click.Choice(list(dict.fromkeys([*reversed(ENDINGS.values())]))),
+        type=click.Choice(list(ENDINGS.values())),
         help="How to write it; after the ending of --out if that says, else table.",
     )
-    @click.option("--out", type=click.Path(path_type=Path), callback=writable, help="Write to this file, not to stdout.")
+    @click.option(
+        "--out", type=click.Path(path_type=Path), callback=writable, help="Write to this file, not to stdout."
+    )
     @functools.wraps(body)
     def wrapped(*args: Any, form: Format | None, out: Path | None, **rest: Any) -> None:
-        body(*args, output=Output(form or _form_of(out), out), **rest)
+        output = Output(form or _form_of(out), out)
+        if output.form == "parquet" and out is None and sys.stdout.isatty():
+            raise click.UsageError("A terminal cannot show Parquet; give it a file with --out.")
+        body(*args, output=output, **rest)
 
     return wrapped
 
@@ -98,18 +104,17 @@ def _form_of(out: Path | None) -> Format:
     return ENDINGS[out.suffix.lower()]
 
 
-def _lake(callback: Callable[[click.Context, click.Parameter, Path | None], Path] | None) -> Callable[[Body], Body]:
+def _lake(callback: Callable[[click.Context, click.Parameter, str | None], str] | None) -> Callable[[Body], Body]:
     return click.option(
         "--lake",
         envvar="AUDITFRAME_LAKE",
         metavar="FOLDER",
-        type=click.Path(path_type=str),
         callback=callback,
         help="The lake; AUDITFRAME_LAKE when not given.",
     )
 
 
-def _require_lake(context: click.Context, parameter: click.Parameter, lake: Path | None) -> Path:
+def _require_lake(context: click.Context, parameter: click.Parameter, lake: str | None) -> str:
     if not lake:
         raise click.UsageError("Which lake? Give --lake FOLDER, or set AUDITFRAME_LAKE.", ctx=context)
     return lake

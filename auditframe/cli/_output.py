@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import shutil
 import sys
 import tempfile
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
 
 QUIET, DEBUG = f"{__name__}.quiet", f"{__name__}.debug"
 
-ENDINGS: dict[str, Format] = {".csv": "csv", ".json": "json", ".md": "md", ".parquet": "parquet", ".txt": "table"}
-"""The format that a file's name asks for."""
+ENDINGS: dict[str, Format] = {".txt": "table", ".csv": "csv", ".json": "json", ".parquet": "parquet", ".md": "md"}
+"""The format that the ending of a file's name asks for; there is one for every format."""
 
 PICTURES = (".png", ".svg", ".pdf")
 
@@ -76,7 +78,7 @@ def say(text: str) -> None:
 
 def print_summary(facts: dict[str, Any]) -> None:
     """Write what a run did as one JSON object on a line of stdout."""
-    click.echo(json.dumps(facts))
+    click.echo(json.dumps(facts, default=_iso))
 
 
 def terminal_width() -> int | None:
@@ -102,8 +104,6 @@ def write_file(path: Path, data: str | bytes) -> None:
 
 def write_plot(path: Path, report: Report[Any], answer: pa.Table) -> None:
     """Draw an answer and write it in the format that the file's name asks for."""
-    import io
-
     from auditframe.plots import figure_of  # matplotlib
 
     picture = io.BytesIO()
@@ -121,6 +121,12 @@ def _replace(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             Path(name).unlink()
         raise
+
+
+def _iso(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    raise TypeError(f"{type(value).__name__} is nothing that JSON has")
 
 
 def _flag(name: str) -> bool:

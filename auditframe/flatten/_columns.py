@@ -104,7 +104,7 @@ def _spread(
             cells[name][code] = (0, derive(value))
         drift.update({path: count * times[code] for path, count in found.items()})
     indices = pa.array(of_row, pa.int64())
-    return {name: _take(_array(name, by_code, len(codes)), indices) for name, by_code in cells.items()}
+    return {name: _column(name, by_code, len(codes), indices) for name, by_code in cells.items()}
 
 
 def _decoded(key: str, text: bytes, drift: Counter[str]) -> Any:
@@ -127,16 +127,16 @@ def _readers(node: _Node) -> Iterator[Column]:
         yield from _readers(child)
 
 
-def _array(name: str, cells: dict[int, tuple[int, Any]], length: int) -> _Values:
+def _column(name: str, cells: dict[int, tuple[int, Any]], length: int, indices: _Values) -> _Values:
+    """Build a column's distinct values and take the one of each row."""
     type_ = arrow_schema().field(name).type
     if not cells:
-        missing: _Values = pa.nulls(length, type_)
+        missing: _Values = pa.nulls(len(indices), type_)
         return missing
     values: list[Any] = [None] * length
-    for row, (_, value) in cells.items():
-        values[row] = value
-    array: _Values = pa.array(values, type_)
-    return array
+    for code, (_, value) in cells.items():
+        values[code] = value
+    return _take(pa.array(values, type_), indices)
 
 
 def _read(node: _Node, value: Any, cells: _Cells, *, row: int, drift: Counter[str]) -> None:

@@ -1,0 +1,156 @@
+"""Asking: report, reports, sql."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import pyarrow as pa
+
+from auditframe.cli._options import (
+    lake_option,
+    optional_lake_option,
+    output_options,
+    picture,
+    run_options,
+    window_options,
+)
+from auditframe.cli._output import Output, say, write_plot
+from auditframe.lake import Lake
+from auditframe.reports import REGISTRY, as_events, get
+
+if TYPE_CHECKING:
+    from auditframe.lake import Events
+    from auditframe.reports import Parameter, Report
+    from auditframe.window import Window
+
+
+class _Reports(click.Group):
+    """One command for every report of the registry."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(REGISTRY)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        name = cmd_name.replace("-", "_")
+        return report_command(REGISTRY[name]) if name in REGISTRY else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if not args[0].startswith("-"):
+            get(args[0].replace("-", "_"))  # says which name was meant
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Reports, subcommand_metavar="NAME [OPTIONS]")
+def report() -> None:
+    """Ask a lake, or files, a named question.
+
+    The options of each report: auditframe report NAME --help.
+
+    \b
+    auditframe report events_per_actor --lake lake --start -30d
+    auditframe report login_failures --lake lake --min-failures 5 --plot failures.png
+    """  # noqa: D301 - click reads \b as "keep these lines"
+
+
+@click.command()
+@output_options
+@run_options
+def reports(*, output: Output) -> None:
+    """List the reports: question, parameters, controls.
+
+    \b
+    auditframe reports
+    auditframe reports --format json
+    """  # noqa: D301
+    rows = [
+        {
+            "name": each.name,
+            "question": each.question,
+            "parameters": [f"{parameter.name}={parameter.default}" for parameter in each.parameters],
+            "controls": list(each.controls),
+        }
+        for each in REGISTRY.values()
+    ]
+    output.write(pa.Table.from_pylist(rows, schema=_LISTING))
+
+
+@click.command()
+@click.argument("query")
+@lake_option
+@window_options
+@output_options
+@run_options
+def sql(*, query: str, lake: str, window: Window, output: Output) -> None:
+    """Ask a lake one SELECT over events.
+
+    QUERY is DuckDB SQL over two tables: events, with the lake's columns, and catalogue, the known event types. It can
+    change nothing, and reads nothing else.
+
+    \b
+    auditframe sql "SELECT type, count(*) AS events FROM events GROUP BY ALL ORDER BY ALL" --lake lake
+    """  # noqa: D301
+    output.write(Lake(lake).window(window.start, window.end).arrow(query))
+
+
+def report_command(asked: Report[Any]) -> click.Command:
+    """Make the command of a report: its parameters are options, its docstring is the help."""
+
+    @optional_lake_option
+    @click.option("--on", metavar="FILE", help="Ask this file or quoted glob instead of a lake.")
+    @window_options
+    @output_options
+    @click.option("--plot", type=click.Path(path_type=Path), callback=picture, help="Draw it into this file as well.")
+    @run_options
+    def ask(*, output: Output, plot: Path | None, **rest: Any) -> None:
+        params = {parameter.name: rest.pop(parameter.name) for parameter in asked.parameters}
+        answer = asked.arrow(_source(**rest), **params)
+        output.write(answer)
+        if plot is not None:
+            write_plot(plot, asked, answer)
+            say(f"The plot is {plot}.")
+
+    command = functools.reduce(lambda body, parameter: _option(parameter)(body), reversed(asked.parameters), ask)
+    columns = "\n".join(f"{column.name}: {column.doc}" for column in asked.columns)
+    help_ = f"{asked.question}\n\n{asked.doc}\n\nColumns:\n\n\b\n{columns}\n\n\b\n{_example(asked)}"
+    return click.command(asked.name, help=help_, short_help=asked.question)(command)
+
+
+_LISTING = pa.schema(
+    {
+        "name": pa.string(),
+        "question": pa.string(),
+        "parameters": pa.list_(pa.string()),
+        "controls": pa.list_(pa.string()),
+    }
+)
+
+
+def _source(*, lake: str | None, on: str | None, window: Window) -> Events:
+    if on:
+        return as_events(on).window(window.start, window.end)
+    if not lake:
+        raise click.UsageError("Ask what? Give --lake FOLDER, set AUDITFRAME_LAKE, or name files with --on.")
+    return Lake(lake).window(window.start, window.end)
+
+
+def _option(parameter: Parameter) -> Any:
+    name = parameter.name.replace("_", "-")
+    kind = next(type_ for type_ in parameter.types if type_ is not type(None))
+    flag = f"--{name}/--no-{name}" if kind is bool else f"--{name}"
+    return click.option(
+        flag,
+        parameter.name,
+        type=kind,
+        default=parameter.default,
+        show_default=parameter.default is not None,
+        help=parameter.doc,
+    )
+
+
+def _example(asked: Report[Any]) -> str:
+    return f"auditframe report {asked.name} --lake lake --start -30d --plot {asked.name}.png"

@@ -1,0 +1,132 @@
+"""Bringing events in: snapshot, import, load."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+import pyarrow as pa
+
+from auditframe.catalogue import SCOPES
+from auditframe.cli._options import json_option, lake_option, output_options, run_options, window_options
+from auditframe.cli._output import Output, print_summary, say
+from auditframe.cli._progress import shown_progress
+from auditframe.client import Client
+from auditframe.errors import SnapshotInterrupted
+from auditframe.lake import Lake
+from auditframe.load import load as load_events
+from auditframe.load import read_events
+from auditframe.schema import arrow_schema
+from auditframe.snapshot import SnapshotResult
+from auditframe.snapshot import snapshot as take_snapshot
+
+if TYPE_CHECKING:
+    from auditframe.lake.ledger import Counts
+    from auditframe.window import Window
+
+
+@click.command()
+@lake_option
+@window_options
+@json_option
+@run_options
+def snapshot(*, lake: str, window: Window, as_json: bool) -> None:
+    """Bring a lake up to date with the audit log.
+
+    The key comes from OPENAI_ADMIN_KEY, the endpoint's address from OPENAI_BASE_URL if that is set. Without --start
+    it goes on where the last snapshot ended, 24 hours before; run twice, it adds nothing twice. What arrived before
+    an interruption stays; exit code 3 says that windows remain.
+
+    \b
+    auditframe snapshot --lake lake
+    auditframe snapshot --lake lake --start 2026-07-01 --json
+    """  # noqa: D301 - click reads \b as "keep these lines"
+    target = Lake(lake)
+    try:
+        with Client() as client, shown_progress() as progress:
+            result = take_snapshot(target, client, start=window.start, end=window.end, progress=progress)
+    except SnapshotInterrupted as error:
+        if as_json:
+            print_summary({"complete": False, "new": error.collected, "windows_remaining": error.remaining})
+        raise
+    if as_json:
+        print_summary({"complete": True, **asdict(result)})
+    else:
+        tell(result, lake)
+
+
+@click.command("import")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@lake_option
+@json_option
+@run_options
+def import_(*, files: tuple[str, ...], lake: str, as_json: bool) -> None:
+    """Add the events of files to a lake.
+
+    A file holds a page, an array, or JSON lines of events or pages, plain or compressed with gzip or zstd; a quoted
+    glob names several. Every file is read whole before the first byte is written.
+
+    \b
+    auditframe import 'exports/*.jsonl.gz' --lake lake
+    """  # noqa: D301
+    target = Lake(lake)
+    counts = target.append(read_events(files))
+    if as_json:
+        print_summary(msgspec.structs.asdict(counts))
+    else:
+        say(f"{_counted(counts)} The lake is {lake}.")
+
+
+@click.command()
+@click.argument("sources", nargs=-1, metavar="[SOURCE...]")
+@window_options
+@click.option("--scope", type=click.Choice(SCOPES), help="Only one of the endpoint's two passes.")
+@click.option("--project-id", "project_ids", multiple=True, help="Only events of this project; repeatable, as below.")
+@click.option("--event-type", "event_types", multiple=True, help="Only events of this type.")
+@click.option("--actor-id", "actor_ids", multiple=True, help="Only events by this user, service account or API key.")
+@click.option("--actor-email", "actor_emails", multiple=True, help="Only events by users with this address.")
+@click.option("--resource-id", "resource_ids", multiple=True, help="Only events done to this.")
+@click.option("--limit", type=click.IntRange(1, 100), default=100, show_default=True, help="Events a page.")
+@click.option("--after", help="Begin after the event with this id; needs --scope.")
+@click.option("--before", help="Walk back from the event with this id; needs --scope.")
+@click.option("--strict", is_flag=True, help="Fail on the first event that cannot be placed.")
+@output_options
+@json_option
+@run_options
+def load(*, sources: tuple[str, ...], window: Window, output: Output, as_json: bool, **filters: Any) -> None:
+    """Read events into one table, without a lake.
+
+    From files or quoted globs if any SOURCE is given, else from the live endpoint with the key from OPENAI_ADMIN_KEY.
+    One row an event, oldest first.
+
+    \b
+    auditframe load 'exports/*.jsonl.gz' --out events.parquet
+    auditframe load --start -7d --event-type login.failed --format csv
+    """  # noqa: D301
+    if as_json and output.file is None:
+        raise click.UsageError("With --json the summary goes to stdout, so the events need a file: add --out.")
+    frame = load_events(*sources, start=window.start, end=window.end, **filters)
+    output.write(pa.Table.from_pandas(frame, schema=arrow_schema(), preserve_index=False))
+    if as_json:
+        left_out = {"repeated": frame.attrs["repeated"], "quarantined": len(frame.attrs["quarantined"])}
+        print_summary({"events": len(frame), **left_out, "out": str(output.file), "format": output.form})
+    else:
+        say(f"{len(frame)} events" + (f" are in {output.file}." if output.file else "."))
+
+
+def tell(result: SnapshotResult, lake: str) -> None:
+    """Say in words what a snapshot did."""
+    say(f"Snapshot {result.number}: {_counted(result)} {result.windows} windows, {result.seconds:.1f} s.")
+    for scope in result.not_permitted:
+        say(f"The key may not read the scope {scope}; its events are not in the lake.")
+    say(f"The lake is {lake}. Its head is {result.head}")
+
+
+def _counted(counts: Counts | SnapshotResult) -> str:
+    rest = {"known already": counts.known, "late": counts.late}
+    aside = {"came with another payload": counts.mutated, "could not be placed": counts.quarantined}
+    told = [f"{number} {what}" for what, number in {"new": counts.new, **rest}.items() if number or what == "new"]
+    kept = [f" {number} {what} (in quarantine)." for what, number in aside.items() if number]
+    return f"{counts.received} events, {', '.join(told)}.{''.join(kept)}"

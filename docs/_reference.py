@@ -1,0 +1,271 @@
+"""Reference pages as text, each a loop over the registry that it describes."""
+
+from __future__ import annotations
+
+import configparser
+import inspect
+import re
+import types
+import typing
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+import auditframe
+from auditframe import cli, errors
+from auditframe.catalogue import EFFECTS, catalogue
+from auditframe.lake.layout import Description
+from auditframe.lake.ledger import Collected, Counts, Entry, PartitionState, Span
+from auditframe.lake.writer import Kept
+from auditframe.reports import REGISTRY
+from auditframe.schema import COLUMNS, arrow_schema
+from docs._pages import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from auditframe.catalogue import EventType
+    from auditframe.reports import Parameter, Report
+
+NOTICE = "<!-- Written by docs/generate.py; change what it describes, then run: make reference -->"
+
+_ATTRIBUTES = re.compile(r"^Attributes:\n(?P<lines>(?:    .*\n?|\n)+)", re.MULTILINE)
+_ATTRIBUTE = re.compile(r"^    (\w+): (.*(?:\n {8}.*)*)", re.MULTILINE)
+_RECORDS = (Description, Entry, Collected, Span, Counts, PartitionState, Kept)
+
+
+def reports_page() -> str:
+    """Describe every report."""
+    return _page("Reports", "What can be asked, theme by theme.", *map(_report, REGISTRY.values()))
+
+
+def events_page() -> str:
+    """Describe every known event type, area by area."""
+    known = catalogue().values()
+    undocumented = sum(not type_.documented for type_ in known)
+    lead = (
+        f"The catalogue knows {len(known)} event types; OpenAI's specification lists all but {undocumented} of them. "
+        "An event of any other type is kept all the same: its effect is `other`.\n\n"
+        f"Effects, by which reports group: {', '.join(f'`{effect}`' for effect in EFFECTS)}."
+    )
+    return _page(
+        "Event types", lead, _table(("type", "scope", "effect", "severity", "documented", ""), map(_type, known))
+    )
+
+
+def columns_page() -> str:
+    """Describe every column of an event."""
+    lead = (
+        "The columns of events, in order, in a DataFrame, an Arrow table and each Parquet file alike. Missing is null. "
+        "Paths are tried in order; `*` stands for the key that is named like the event's own type."
+    )
+    rows = (
+        (
+            f"`{column.name}`",
+            _code(str(field.type)),
+            column.unit or "",
+            ", ".join(f"`{path}`" for path in column.paths),
+            column.doc,
+        )
+        for column, field in zip(COLUMNS, arrow_schema(), strict=True)
+    )
+    return _page("Columns", lead, _table(("column", "Arrow type", "unit", "path in the event", ""), rows))
+
+
+def cli_page() -> str:
+    """Describe every command and its options."""
+    root = cli.cli
+    context = click.Context(root, info_name="auditframe", max_content_width=100, terminal_width=100)
+    lead = "\n\n".join(_paragraphs(cli)[1:])
+    found = (root.get_command(context, name) for name in root.list_commands(context))
+    commands = [command for command in found if command]
+    return _page(
+        "Command line",
+        lead,
+        _text(root.get_help(context)),
+        *(_command(command, context) for command in commands),
+    )
+
+
+def errors_page() -> str:
+    """Draw the tree of errors, and describe each."""
+    first, tree, rest = _paragraphs(errors)[0], _tree(), _paragraphs(errors)[-1]
+    classes = [each for each in vars(errors).values() if inspect.isclass(each)]
+    return _page("Errors", first, _text(tree), rest, *map(_error, classes))
+
+
+def api_page() -> str:
+    """Name every public thing; Sphinx reads the docstrings."""
+    names = [name for name in auditframe.__all__ if not name.startswith("__")]
+    return _page("Python", "The public names of `auditframe`.", *filter(None, map(_autodoc, names)))
+
+
+def report_table() -> str:
+    """List the reports with their questions."""
+    rows = ((f"[`{name}`](docs/reference/reports.md#{name})", each.question) for name, each in REGISTRY.items())
+    return _table(("report", "the question it answers"), rows)
+
+
+def command_table() -> str:
+    """List the commands."""
+    rows = ((f"`auditframe {name}`", command.help) for name, command in cli.COMMANDS.items())
+    return _table(("command", ""), rows)
+
+
+def layers() -> str:
+    """Draw the layers that the import linter holds, the highest first."""
+    contracts = configparser.ConfigParser()
+    contracts.read(ROOT / ".importlinter", encoding="utf-8")
+    return _text(contracts["importlinter:contract:layers"]["layers"])
+
+
+def record_tables() -> dict[str, str]:
+    """Return a table of the keys of each record that a lake writes, by the record's name."""
+    return {record.__name__: _record(record) for record in _RECORDS}
+
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "reports": reports_page,
+    "events": events_page,
+    "columns": columns_page,
+    "cli": cli_page,
+    "errors": errors_page,
+    "api": api_page,
+}
+"""What writes each page of ``docs/reference`` that nobody writes by hand."""
+
+
+def sections() -> dict[str, str]:
+    """Return what stands between markers in pages that are otherwise written by hand, by the marker's name."""
+    return {"reports": report_table(), "commands": command_table(), "layers": layers(), **record_tables()}
+
+
+def _report(report: Report[Any]) -> str:
+    parameters = [_parameter(each) for each in report.parameters]
+    columns = ((f"`{each.name}`", _code(str(each.type)), each.unit or "", each.doc) for each in report.columns)
+    return "\n\n".join(
+        [
+            f"## `{report.name}`",
+            report.question,
+            f"![{report.question}](../images/{report.name}.png)",
+            " ".join(report.doc.split()),
+            _table(("parameter", "value", "default", ""), parameters) if parameters else "It has no parameters.",
+            _table(("column", "Arrow type", "unit", ""), columns),
+            f"Supports evidence for: {'; '.join(report.controls)}.",
+            f"```sql\n{report.sql()}\n```",
+        ]
+    )
+
+
+def _parameter(parameter: Parameter) -> tuple[str, ...]:
+    return f"`{parameter.name}`", parameter.expected, f"`{parameter.default!r}`", parameter.doc
+
+
+def _type(type_: EventType) -> tuple[str, ...]:
+    return (
+        f"`{type_.type}`",
+        type_.scope,
+        f"`{type_.effect}`",
+        type_.severity,
+        "yes" if type_.documented else "no",
+        type_.doc,
+    )
+
+
+def _command(command: click.Command, root: click.Context) -> str:
+    with click.Context(command, info_name=command.name, parent=root, terminal_width=100) as context:
+        described = [f"## `auditframe {command.name}`", _text(command.get_help(context))]
+        if isinstance(command, click.Group):
+            inner = (command.get_command(context, name) for name in command.list_commands(context))
+            described += [_subcommand(each, context) for each in inner if each]
+    return "\n\n".join(described)
+
+
+def _subcommand(command: click.Command, parent: click.Context) -> str:
+    with click.Context(command, info_name=command.name, parent=parent, terminal_width=100) as context:
+        return f"### `{context.command_path}`\n\n{_text(command.get_help(context))}"
+
+
+def _error(class_: type) -> str:
+    bases = ", ".join(f"`{base.__name__}`" for base in class_.__bases__)
+    doc = inspect.cleandoc(class_.__doc__ or "")
+    attributes = [(f"`{name}`", text) for name, text in _attributes(doc)]
+    described = [f"## `{class_.__name__}`", _prose(doc), f"Is a {bases}."]
+    if getattr(class_, "retryable", False):
+        described.append("The same call may succeed later without a change.")
+    if attributes:
+        described.append(_table(("attribute", ""), attributes))
+    return "\n\n".join(described)
+
+
+def _autodoc(name: str) -> str:
+    value = getattr(auditframe, name)
+    if isinstance(value, types.ModuleType):
+        return _directive("automodule", value.__name__, ":no-members:") if name != "errors" else ""
+    if inspect.isclass(value):
+        home = f"{value.__module__}.{value.__name__}"
+        return f"## `{name}`\n\n" + _directive("autoclass", home, ":members:")
+    return f"## `{name}`\n\n" + _directive("autofunction", f"{value.__module__}.{name}")
+
+
+def _directive(directive: str, target: str, *options: str) -> str:
+    return "\n".join(["```{eval-rst}", f".. {directive}:: {target}", *(f"   {option}" for option in options), "```"])
+
+
+def _record(record: type[msgspec.Struct]) -> str:
+    docs = dict(_attributes(inspect.cleandoc(record.__doc__ or "")))
+    fields = msgspec.structs.fields(record)
+    rows = ((f"`{field.encode_name}`", _json_type(field.type), docs.get(field.name, "")) for field in fields)
+    return _table(("key", "JSON", ""), rows)
+
+
+def _json_type(type_: Any) -> str:
+    """Say in JSON's words what a key holds."""
+    if typing.get_origin(type_) in (typing.Union, types.UnionType):
+        return " or ".join(map(_json_type, typing.get_args(type_)))
+    if typing.get_origin(type_) is list:
+        return f"array of {_json_type(typing.get_args(type_)[0])}"
+    if typing.get_origin(type_) is typing.Literal:
+        return " or ".join(f'`"{value}"`' for value in typing.get_args(type_))
+    if isinstance(type_, type) and issubclass(type_, msgspec.Struct):
+        return f"object: {type_.__name__}"
+    return {"str": "text", "int": "integer", "NoneType": "null", "datetime": "time"}[type_.__name__]
+
+
+def _attributes(doc: str) -> Iterator[tuple[str, str]]:
+    found = _ATTRIBUTES.search(doc + "\n")
+    for name, text in _ATTRIBUTE.findall(found["lines"]) if found else ():
+        yield name, " ".join(text.split())
+
+
+def _prose(doc: str) -> str:
+    """Return a docstring up to its first section, a paragraph a line."""
+    before = _ATTRIBUTES.split(doc + "\n")[0]
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in before.strip().split("\n\n"))
+
+
+def _paragraphs(module: types.ModuleType) -> list[str]:
+    return inspect.cleandoc(module.__doc__ or "").split("\n\n")
+
+
+def _tree() -> str:
+    drawn = next(paragraph for paragraph in _paragraphs(errors) if "├──" in paragraph)
+    return inspect.cleandoc(drawn)
+
+
+def _page(title: str, lead: str, *parts: str) -> str:
+    return "\n\n".join([NOTICE, f"# {title}", lead, *parts]) + "\n"
+
+
+def _text(content: str) -> str:
+    return f"```text\n{content.strip()}\n```"
+
+
+def _code(content: str) -> str:
+    return f"`{content}`"
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)

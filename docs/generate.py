@@ -1,0 +1,125 @@
+"""Writes the generated parts of the documentation; with ``--check``, names each part that is not up to date.
+
+The reference pages and the marked sections are loops over the registries, the outputs are what the pages' own blocks
+print, and the plots are drawn from the made-up organization. A plot is checked by a hash of the answer that was drawn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import re
+import sys
+import tempfile
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from auditframe.flatten import flatten_events
+from auditframe.plots import figure_of
+from auditframe.reports import REGISTRY
+from docs._pages import ROOT, endpoint, organization, run_page
+from docs._reference import PAGES, sections
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import pyarrow as pa
+
+    from auditframe.reports import Report
+
+REFERENCE = ROOT / "docs" / "reference"
+IMAGES = ROOT / "docs" / "images"
+ANSWERS = IMAGES / "answers.json"
+DPI = 100
+
+_SECTION = re.compile(r"(?P<begin><!-- generated: (?P<name>\w+) -->\n).*?(?P<end><!-- /generated -->)", re.DOTALL)
+
+
+def main() -> int:
+    """Write or check; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if anything is not up to date")
+    if parser.parse_args().check:
+        return _check()
+    for path, text in written_pages().items():
+        path.write_text(text, encoding="utf-8")
+    for path, content in drawn_images():
+        path.write_bytes(content)
+    ANSWERS.write_text(_answers_json(), encoding="utf-8")
+    return 0
+
+
+def stale_files() -> list[Path]:
+    """Return what ``make reference`` would write anew."""
+    pages = [path for path, text in written_pages().items() if not path.exists() or path.read_text("utf-8") != text]
+    images = [path for path in image_files() if not path.exists()]
+    answers = [] if ANSWERS.exists() and ANSWERS.read_text("utf-8") == _answers_json() else [ANSWERS]
+    return [*pages, *images, *answers]
+
+
+def written_pages() -> dict[Path, str]:
+    """Return every page that has a generated part, as it should be."""
+    pages = {REFERENCE / f"{name}.md": page() for name, page in PAGES.items()}
+    filled = sections()
+    with endpoint() as environment:
+        for path in handwritten_pages():
+            text = _SECTION.sub(lambda found: _filled(found, filled), path.read_text("utf-8"))
+            with tempfile.TemporaryDirectory() as folder:
+                pages[path] = run_page(text, name=path.name, folder=Path(folder), environment=environment)
+    return pages
+
+
+def handwritten_pages() -> list[Path]:
+    """Return the pages that people write, which may have generated sections and outputs."""
+    found = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    generated = {REFERENCE / f"{name}.md" for name in PAGES}
+    return [path for path in found if path not in generated and "_build" not in path.parts]
+
+
+def image_files() -> Iterator[Path]:
+    """Yield the file of every plot."""
+    return (IMAGES / f"{name}.png" for name in pictured())
+
+
+def drawn_images() -> Iterator[tuple[Path, bytes]]:
+    """Draw every plot."""
+    for name, (report, answer) in pictured().items():
+        content = io.BytesIO()
+        figure_of(report, answer).savefig(content, format="png", dpi=DPI, metadata={"Software": None})
+        yield IMAGES / f"{name}.png", content.getvalue()
+
+
+@cache
+def pictured() -> Mapping[str, tuple[Report[Any], pa.Table]]:
+    """Return what is drawn, by the name of the image: every report, and the README's question."""
+    events = flatten_events(organization().events).events
+    readme = REGISTRY["login_failures"]
+    answers = {name: (report, report.arrow(events)) for name, report in REGISTRY.items()}
+    return answers | {"readme": (readme, readme.arrow(events, min_failures=10))}
+
+
+def _answers_json() -> str:
+    digests = {name: _digest(answer) for name, (_, answer) in pictured().items()}
+    return json.dumps(digests, indent=2) + "\n"
+
+
+def _digest(answer: pa.Table) -> str:
+    return sha256(json.dumps(answer.to_pylist(), default=str, sort_keys=True).encode()).hexdigest()
+
+
+def _filled(found: re.Match[str], filled: Mapping[str, str]) -> str:
+    return f"{found['begin']}\n{filled[found['name']]}\n\n{found['end']}"
+
+
+def _check() -> int:
+    stale = stale_files()
+    for path in stale:
+        print(f"{path.relative_to(ROOT)} is not up to date. Run: make reference", file=sys.stderr)
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
