@@ -100,9 +100,17 @@ class ServerError(ApiError):
 
 
 class NetworkError(ApiError):
-    """No answer: the name, the connection or a timeout failed."""
+    """No answer: the name, the connection or a timeout failed.
+
+    Attributes:
+        is_absent: Whether no connection was ever made there, so that the address is likely wrong.
+    """
 
     retryable = True
+
+    def __init__(self, message: str, *, is_absent: bool = False) -> None:
+        super().__init__(message)
+        self.is_absent = is_absent
 
 
 class PageError(ApiError):

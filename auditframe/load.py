@@ -37,7 +37,7 @@ _INSTANT = pa.timestamp("us", tz="UTC")
 
 
 @dataclass(frozen=True, slots=True)
-class _Loaded:
+class Loaded:
     """Events, and what did not become a row of its own.
 
     Attributes:
@@ -98,8 +98,6 @@ def load(  # noqa: PLR0913 - every filter of the endpoint is a parameter
         WindowError: A time cannot be read or has no zone.
         RequestError: A filter cannot be sent.
     """
-    if scope not in (None, *SCOPES):
-        raise RequestError(f"The scope must be one of {', '.join(SCOPES)}, or None for both.")
     filters = Filters(
         window=parse_window(start, end),
         project_ids=_texts("project_ids", project_ids),
@@ -108,17 +106,42 @@ def load(  # noqa: PLR0913 - every filter of the endpoint is a parameter
         actor_emails=_texts("actor_emails", actor_emails),
         resource_ids=_texts("resource_ids", resource_ids),
     )
+    place = {"limit": limit, "after": after, "before": before}
+    loaded = gather(sources, filters, client=client, scope=scope, strict=strict, **place)
+    frame = loaded.events.to_pandas()
+    frame.attrs["repeated"] = loaded.repeated
+    frame.attrs["quarantined"] = [
+        {"event_id": item.event_id, "field": item.field, "reason": item.reason} for item in loaded.quarantine
+    ]
+    return frame
+
+
+def gather(
+    sources: Sequence[str | Path],
+    filters: Filters,
+    *,
+    client: Client | None = None,
+    scope: Scope | None = None,
+    strict: bool = False,
+    **place: Any,
+) -> Loaded:
+    """Load events as `load` does, into Arrow; `place` holds its limit, after and before."""
+    if scope not in (None, *SCOPES):
+        raise RequestError(f"The scope must be one of {', '.join(SCOPES)}, or None for both.")
+    is_placed = place.get("after") or place.get("before")
     if sources:
-        if client is not None or after or before:
+        if client is not None or is_placed:
             raise RequestError("A client, after and before are for the endpoint; files are read whole.")
         loaded = _deduplicated(read_events(sources))
         loaded = replace(loaded, events=_matching(loaded.events, filters, scope))
     else:
-        if (after or before) and scope is None:
+        if is_placed and scope is None:
             raise RequestError("after and before are places in one pass; say which with scope='organization'.")
-        place = {"limit": limit, "after": after, "before": before}
         loaded = _deduplicated(_from_endpoint(client or Client(), scope, filters, **place))
-    return _framed(loaded, strict=strict)
+    if strict and loaded.quarantine:
+        raise loaded.quarantine[0].error()
+    _warn(loaded)
+    return loaded
 
 
 def load_table(*sources: str | Path) -> pa.Table:
@@ -203,26 +226,14 @@ def _any_of(wanted: tuple[str, ...], *columns: str) -> list[pc.Expression]:
     return [functools.reduce(operator.or_, (pc.field(column).isin(list(wanted)) for column in columns))]
 
 
-def _deduplicated(flattened: Flattened) -> _Loaded:
+def _deduplicated(flattened: Flattened) -> Loaded:
     arrivals = sort_arrivals(flattened.events, {})
-    return _Loaded(
+    return Loaded(
         arrivals.new.sort_by(ORDER), repeated=arrivals.known, quarantine=(*flattened.quarantine, *arrivals.mutations)
     )
 
 
-def _framed(loaded: _Loaded, *, strict: bool) -> pd.DataFrame:
-    if strict and loaded.quarantine:
-        raise loaded.quarantine[0].error()
-    _warn(loaded)
-    frame = loaded.events.to_pandas()
-    frame.attrs["repeated"] = loaded.repeated
-    frame.attrs["quarantined"] = [
-        {"event_id": item.event_id, "field": item.field, "reason": item.reason} for item in loaded.quarantine
-    ]
-    return frame
-
-
-def _warn(loaded: _Loaded) -> None:
+def _warn(loaded: Loaded) -> None:
     if loaded.quarantine:
         first = loaded.quarantine[0].error()
         message = f"{len(loaded.quarantine)} event(s) are not in this answer, of them the first: {first}"

@@ -222,7 +222,7 @@ def _read_window(client: Client, each: _Pass, window: Window) -> Iterator[_Arriv
             if len(batch) == PAGES_PER_MERGE:
                 yield _arrived(each.scope, window, batch)
                 batch = []
-    except ApiError:
+    except (ApiError, KeyboardInterrupt):
         if batch:
             yield _arrived(each.scope, window, batch)
         raise

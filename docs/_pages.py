@@ -138,10 +138,12 @@ def _run(block: Block, names: dict[str, Any], where: str) -> str:
 def _run_python(text: str, names: dict[str, Any], where: str) -> str:
     """Run statements; an expression at the end is shown, as a notebook shows it."""
     body = ast.parse(text, where).body
-    shown = body.pop() if body and isinstance(body[-1], ast.Expr) else None
+    last = body[-1] if body else None
+    shown = last if isinstance(last, ast.Expr) else None
+    statements = ast.Module(body[:-1] if shown else body, [])
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        exec(compile(ast.Module(body, []), where, "exec"), names)  # noqa: S102 - our own pages
+        exec(compile(statements, where, "exec"), names)  # noqa: S102 - our own pages
         if shown:
             value = eval(compile(ast.Expression(shown.value), where, "eval"), names)  # noqa: S307 - our own pages
             if value is not None:

@@ -37,7 +37,12 @@ _RECORDS = (Description, Entry, Collected, Span, Counts, PartitionState, Kept)
 
 def reports_page() -> str:
     """Describe every report."""
-    return _page("Reports", "What can be asked, theme by theme.", *map(_report, REGISTRY.values()))
+    lead = (
+        "What can be asked, theme by theme. A report is a function of `auditframe.reports` and a command, "
+        "`auditframe report NAME`; its parameters are options there. The plots show the made-up organization of "
+        "`make demo`; where a report can be asked about one resource, one resource of it."
+    )
+    return _page("Reports", lead, *map(_report, REGISTRY.values()))
 
 
 def events_page() -> str:
@@ -76,7 +81,7 @@ def columns_page() -> str:
 def cli_page() -> str:
     """Describe every command and its options."""
     root = cli.cli
-    context = click.Context(root, info_name="auditframe", max_content_width=100, terminal_width=100)
+    context = _context(root, "auditframe")
     lead = "\n\n".join(_paragraphs(cli)[1:])
     found = (root.get_command(context, name) for name in root.list_commands(context))
     commands = [command for command in found if command]
@@ -174,7 +179,7 @@ def _type(type_: EventType) -> tuple[str, ...]:
 
 
 def _command(command: click.Command, root: click.Context) -> str:
-    with click.Context(command, info_name=command.name, parent=root, terminal_width=100) as context:
+    with _context(command, command.name, parent=root) as context:
         described = [f"## `auditframe {command.name}`", _text(command.get_help(context))]
         if isinstance(command, click.Group):
             inner = (command.get_command(context, name) for name in command.list_commands(context))
@@ -182,8 +187,12 @@ def _command(command: click.Command, root: click.Context) -> str:
     return "\n\n".join(described)
 
 
+def _context(command: click.Command, name: str | None, *, parent: click.Context | None = None) -> click.Context:
+    return command.make_context(name, [], parent=parent, resilient_parsing=True, terminal_width=100)
+
+
 def _subcommand(command: click.Command, parent: click.Context) -> str:
-    with click.Context(command, info_name=command.name, parent=parent, terminal_width=100) as context:
+    with _context(command, command.name, parent=parent) as context:
         return f"### `{context.command_path}`\n\n{_text(command.get_help(context))}"
 
 
@@ -191,7 +200,7 @@ def _error(class_: type) -> str:
     bases = ", ".join(f"`{base.__name__}`" for base in class_.__bases__)
     doc = inspect.cleandoc(class_.__doc__ or "")
     attributes = [(f"`{name}`", text) for name, text in _attributes(doc)]
-    described = [f"## `{class_.__name__}`", _prose(doc), f"Is a {bases}."]
+    described = [f"## `{class_.__name__}`", _prose(doc), f"Base: {bases}."]
     if getattr(class_, "retryable", False):
         described.append("The same call may succeed later without a change.")
     if attributes:
@@ -204,9 +213,8 @@ def _autodoc(name: str) -> str:
     if isinstance(value, types.ModuleType):
         return _directive("automodule", value.__name__, ":no-members:") if name != "errors" else ""
     if inspect.isclass(value):
-        home = f"{value.__module__}.{value.__name__}"
-        return f"## `{name}`\n\n" + _directive("autoclass", home, ":members:")
-    return f"## `{name}`\n\n" + _directive("autofunction", f"{value.__module__}.{name}")
+        return f"## `{name}`\n\n" + _directive("autoclass", f"auditframe.{name}", ":members:")
+    return f"## `{name}`\n\n" + _directive("autofunction", f"auditframe.{name}")
 
 
 def _directive(directive: str, target: str, *options: str) -> str:
@@ -216,8 +224,8 @@ def _directive(directive: str, target: str, *options: str) -> str:
 def _record(record: type[msgspec.Struct]) -> str:
     docs = dict(_attributes(inspect.cleandoc(record.__doc__ or "")))
     fields = msgspec.structs.fields(record)
-    rows = ((f"`{field.encode_name}`", _json_type(field.type), docs.get(field.name, "")) for field in fields)
-    return _table(("key", "JSON", ""), rows)
+    rows = [(f"`{field.encode_name}`", _json_type(field.type), docs.get(field.name, "")) for field in fields]
+    return _table(("key", "JSON", ""), rows) if docs else _table(("key", "JSON"), [row[:2] for row in rows])
 
 
 def _json_type(type_: Any) -> str:
@@ -229,7 +237,7 @@ def _json_type(type_: Any) -> str:
     if typing.get_origin(type_) is typing.Literal:
         return " or ".join(f'`"{value}"`' for value in typing.get_args(type_))
     if isinstance(type_, type) and issubclass(type_, msgspec.Struct):
-        return f"object: {type_.__name__}"
+        return f"`{type_.__name__}`"
     return {"str": "text", "int": "integer", "NoneType": "null", "datetime": "time"}[type_.__name__]
 
 

@@ -12,6 +12,7 @@ import json
 import re
 import sys
 import tempfile
+from collections import Counter
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -48,7 +49,7 @@ def main() -> int:
         path.write_text(text, encoding="utf-8")
     for path, content in drawn_images():
         path.write_bytes(content)
-    ANSWERS.write_text(_answers_json(), encoding="utf-8")
+    ANSWERS.write_text(answers_json(), encoding="utf-8")
     return 0
 
 
@@ -56,20 +57,24 @@ def stale_files() -> list[Path]:
     """Return what ``make reference`` would write anew."""
     pages = [path for path, text in written_pages().items() if not path.exists() or path.read_text("utf-8") != text]
     images = [path for path in image_files() if not path.exists()]
-    answers = [] if ANSWERS.exists() and ANSWERS.read_text("utf-8") == _answers_json() else [ANSWERS]
+    answers = [] if ANSWERS.exists() and ANSWERS.read_text("utf-8") == answers_json() else [ANSWERS]
     return [*pages, *images, *answers]
 
 
 def written_pages() -> dict[Path, str]:
     """Return every page that has a generated part, as it should be."""
     pages = {REFERENCE / f"{name}.md": page() for name, page in PAGES.items()}
-    filled = sections()
     with endpoint() as environment:
         for path in handwritten_pages():
-            text = _SECTION.sub(lambda found: _filled(found, filled), path.read_text("utf-8"))
             with tempfile.TemporaryDirectory() as folder:
-                pages[path] = run_page(text, name=path.name, folder=Path(folder), environment=environment)
+                pages[path] = written_page(path, folder=Path(folder), environment=environment)
     return pages
+
+
+def written_page(path: Path, *, folder: Path, environment: Mapping[str, str]) -> str:
+    """Return a page that people write, with its sections filled and its blocks run in a folder."""
+    text = _SECTION.sub(_filled, path.read_text("utf-8"))
+    return run_page(text, name=path.name, folder=folder, environment=environment)
 
 
 def handwritten_pages() -> list[Path]:
@@ -94,14 +99,27 @@ def drawn_images() -> Iterator[tuple[Path, bytes]]:
 
 @cache
 def pictured() -> Mapping[str, tuple[Report[Any], pa.Table]]:
-    """Return what is drawn, by the name of the image: every report, and the README's question."""
+    """Return what is drawn, by the name of the image: every report as it is asked by default, and two asked closer."""
     events = flatten_events(organization().events).events
-    readme = REGISTRY["login_failures"]
     answers = {name: (report, report.arrow(events)) for name, report in REGISTRY.items()}
-    return answers | {"readme": (readme, readme.arrow(events, min_failures=10))}
+    closer: dict[str, tuple[str, dict[str, Any]]] = {
+        "readme": ("login_failures", {"min_failures": 10}),
+        "resource_history": ("resource_history", {"resource_id": _most_varied(answers["resource_history"][1])}),
+    }
+    return answers | {
+        name: (REGISTRY[asked], REGISTRY[asked].arrow(events, **values)) for name, (asked, values) in closer.items()
+    }
 
 
-def _answers_json() -> str:
+def _most_varied(history: pa.Table) -> str:
+    """Return the resource that most types of events are about."""
+    pairs = set(zip(history["resource_id"].to_pylist(), history["type"].to_pylist(), strict=True))
+    types = Counter(resource for resource, _ in sorted(pairs))
+    return str(types.most_common(1)[0][0])
+
+
+def answers_json() -> str:
+    """Return the hash of each answer that is drawn."""
     digests = {name: _digest(answer) for name, (_, answer) in pictured().items()}
     return json.dumps(digests, indent=2) + "\n"
 
@@ -110,8 +128,8 @@ def _digest(answer: pa.Table) -> str:
     return sha256(json.dumps(answer.to_pylist(), default=str, sort_keys=True).encode()).hexdigest()
 
 
-def _filled(found: re.Match[str], filled: Mapping[str, str]) -> str:
-    return f"{found['begin']}\n{filled[found['name']]}\n\n{found['end']}"
+def _filled(found: re.Match[str]) -> str:
+    return f"{found['begin']}\n{sections()[found['name']]}\n\n{found['end']}"
 
 
 def _check() -> int:

@@ -169,7 +169,7 @@ UNPLACEABLE: tuple[Callable[[int], Any], ...] = (
 )
 
 
-def make_events(seed: int, *, today: int, count: int = 900, blanks: Sequence[str] | None = None) -> list[Told]:
+def make_events(seed: int, *, today: int, count: int = 700, blanks: Sequence[str] | None = None) -> list[Told]:
     """Write events over the last `DAYS` days and a few long before, with those that cannot be placed among them.
 
     Args:
@@ -178,13 +178,15 @@ def make_events(seed: int, *, today: int, count: int = 900, blanks: Sequence[str
         count: How many can be placed.
         blanks: What may stand between tokens.
     """
-    dice = random.Random(seed)
+    dice = random.Random(seed)  # noqa: S311 - seeded on purpose
     scribe = Scribe(dice, blanks) if blanks else Scribe(dice)
     ids = _ids(dice, count)
     events = [_placeable(scribe, id_, _second(dice, today)) for id_ in ids]
     seconds = [_second(dice, today) for _ in UNPLACEABLE]
     events += [_unplaceable(scribe, make, at) for make, at in zip(UNPLACEABLE, seconds, strict=True)]
-    events.append(Told(b'{"id":"broken \xff utf-8","type":"user.added","effective_at":1}', None, today - 5, False, False))
+    events.append(
+        Told(b'{"id":"broken \xff utf-8","type":"user.added","effective_at":1}', None, today - 5, False, False)
+    )
     dice.shuffle(events)
     return events
 
@@ -312,7 +314,7 @@ class Endpoint:
     base_url: str = ""
     asked: list[dict[str, list[str]]] = field(default_factory=list)
     unanswered: dict[str, int] = field(default_factory=dict)
-    _dice: random.Random = field(default_factory=lambda: random.Random(7))
+    _dice: random.Random = field(default_factory=lambda: random.Random(7))  # noqa: S311 - seeded on purpose
     _foreign: dict[str, int] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -338,7 +340,11 @@ class Endpoint:
             size = int(query.get("limit", ["20"])[0])
             if self.habits.shortest_page:
                 size = self._dice.randint(self.habits.shortest_page, max(size // 4, self.habits.shortest_page))
-            if self.unanswered.get("empty", 0) < self.habits.empty_pages and listed[start:] and self._dice.random() < 0.5:
+            if (
+                self.unanswered.get("empty", 0) < self.habits.empty_pages
+                and listed[start:]
+                and self._dice.random() < 0.5
+            ):
                 self.unanswered["empty"] = self.unanswered.get("empty", 0) + 1
                 return b'{"object":"list","data":[],"first_id":null,"last_id":null,"has_more":true}'
             return self._pages(listed, start, start + size)

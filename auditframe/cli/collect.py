@@ -7,18 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
-import pyarrow as pa
 
 from auditframe.catalogue import SCOPES
 from auditframe.cli._options import json_option, lake_option, output_options, run_options, window_options
 from auditframe.cli._output import Output, print_summary, say
 from auditframe.cli._progress import shown_progress
-from auditframe.client import Client
+from auditframe.client import Client, Filters
 from auditframe.errors import SnapshotInterrupted
 from auditframe.lake import Lake
-from auditframe.load import load as load_events
-from auditframe.load import read_events
-from auditframe.schema import arrow_schema
+from auditframe.load import gather, read_events
 from auditframe.snapshot import SnapshotResult
 from auditframe.snapshot import snapshot as take_snapshot
 
@@ -95,7 +92,7 @@ def import_(*, files: tuple[str, ...], lake: str, as_json: bool) -> None:
 @output_options
 @json_option
 @run_options
-def load(*, sources: tuple[str, ...], window: Window, output: Output, as_json: bool, **filters: Any) -> None:
+def load(*, sources: tuple[str, ...], window: Window, output: Output, as_json: bool, **asked: Any) -> None:
     """Read events into one table, without a lake.
 
     From files or quoted globs if any SOURCE is given, else from the live endpoint with the key from OPENAI_ADMIN_KEY.
@@ -107,13 +104,15 @@ def load(*, sources: tuple[str, ...], window: Window, output: Output, as_json: b
     """  # noqa: D301
     if as_json and output.file is None:
         raise click.UsageError("With --json the summary goes to stdout, so the events need a file: add --out.")
-    frame = load_events(*sources, start=window.start, end=window.end, **filters)
-    output.write(pa.Table.from_pandas(frame, schema=arrow_schema(), preserve_index=False))
+    lists = {name: asked.pop(name) for name in [*asked] if isinstance(asked[name], tuple)}
+    loaded = gather(sources, Filters(window=window, **lists), **asked)
+    events = len(loaded.events)
+    output.write(loaded.events)
     if as_json:
-        left_out = {"repeated": frame.attrs["repeated"], "quarantined": len(frame.attrs["quarantined"])}
-        print_summary({"events": len(frame), **left_out, "out": str(output.file), "format": output.form})
+        left_out = {"repeated": loaded.repeated, "quarantined": len(loaded.quarantine)}
+        print_summary({"events": events, **left_out, "out": str(output.file), "format": output.form})
     else:
-        say(f"{len(frame)} events" + (f" are in {output.file}." if output.file else "."))
+        say(f"{events} events" + (f" are in {output.file}." if output.file else "."))
 
 
 def tell(result: SnapshotResult, lake: str) -> None:

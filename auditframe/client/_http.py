@@ -52,6 +52,7 @@ class Endpoint:
         self._host = base.host
         self._url = f"{self.base_url}{PATH}"
         self._http = self._open(transport, timeout_s)
+        self._has_answered = False
 
     def get_page(self, query: Query, *, deadline_s: float) -> Answer:
         """Ask once.
@@ -69,11 +70,13 @@ class Endpoint:
         # Raised outside the handlers: a cause could show the request, and with it the key.
         try:
             with self._http.stream("GET", self._url, params=query) as response:
+                self._has_answered = True
                 return self._answer(response, deadline_s)
         except ApiError as error:
             failure = error
         except httpx.HTTPError as error:
-            failure = NetworkError(self._no_answer(error))
+            is_absent = isinstance(error, httpx.ConnectError) and not self._has_answered
+            failure = NetworkError(self._no_answer(error), is_absent=is_absent)
         except (httpx.InvalidURL, UnicodeError) as error:
             failure = RequestError(f"The request cannot be sent to {self.base_url} ({type(error).__name__}).")
         raise self._with_facts(failure, response)

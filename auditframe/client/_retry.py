@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import stamina
 
-from auditframe.errors import ApiError
+from auditframe.errors import ApiError, NetworkError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from auditframe.client._records import Retry
 
 T = TypeVar("T")
+
+ABSENT_ATTEMPTS = 3
+"""How often a place is tried that never answered: enough for a server that is starting, short for a wrong address."""
 
 # Without a handler of somebody's own, Python prints stamina's warnings to stderr.
 logging.getLogger("stamina").addHandler(logging.NullHandler())
@@ -32,10 +35,15 @@ def with_retries(retry: Retry, attempt: Callable[[], T], *, deadline_s: float) -
     Raises:
         ApiError: The last one.
     """
+    absences = 0
 
     def wait_s(error: Exception) -> bool | float:
         """Say whether to try again, and with a number when."""
+        nonlocal absences
         if not (isinstance(error, ApiError) and error.retryable):
+            return False
+        absences += isinstance(error, NetworkError) and error.is_absent
+        if absences == ABSENT_ATTEMPTS:
             return False
         if not error.retry_after_s:
             return True

@@ -11,7 +11,7 @@ import duckdb
 import pyarrow as pa
 
 from auditframe.catalogue import EventType, catalogue
-from auditframe.errors import LakeCorruptError, ReportError
+from auditframe.errors import LakeCorruptError, LakeLockedError, ReportError
 from auditframe.lake.parquet import read_partition
 from auditframe.schema import COLUMN_NAMES, arrow_schema
 from auditframe.window import ALWAYS, Instant, Window, parse_window
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
+
+_ATTEMPTS = 10
+"""How often a question is asked whose files are replaced while it is answered."""
 
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "python_enable_replacements": False,
@@ -74,14 +77,22 @@ class Events:
             params: As `sql`.
             beside: Further tables that the query may name.
         """
-        try:
-            with self._connect() as connection:
-                for name, table in (beside or {}).items():
-                    connection.register(name, table)
-                return _ask(connection, query, params)
-        except duckdb.Error as error:
-            self._check_files()
-            raise ReportError(f"The engine refuses this SQL. {_first_line(error)}", report=None) from error
+        for _ in range(_ATTEMPTS):
+            before = self._stamps()
+            try:
+                answer = self._ask(query, params or {}, beside or {})
+            except duckdb.Error as error:
+                if self._stamps() == before:
+                    self._check_files()
+                    raise ReportError(f"The engine refuses this SQL. {_first_line(error)}", report=None) from error
+            else:
+                if self._stamps() == before:
+                    return answer
+        raise LakeLockedError(
+            "The lake's files were replaced faster than they could be read. Ask again when the writer is done, or ask "
+            "for a window that it does not write to.",
+            path=self.files[0],
+        )
 
     def to_arrow(self) -> pa.Table:
         """Return all events, ordered by ``effective_at``, then ``id``."""
@@ -90,6 +101,23 @@ class Events:
     def to_pandas(self) -> pd.DataFrame:
         """Return all events as a DataFrame, ordered by ``effective_at``, then ``id``."""
         return self.to_arrow().to_pandas()
+
+    def _ask(self, query: str, params: Mapping[str, Any], beside: Mapping[str, pa.Table]) -> pa.Table:
+        with self._connect() as connection:
+            for name, table in beside.items():
+                connection.register(name, table)
+            kinds = [statement.type for statement in connection.extract_statements(query)]
+            if kinds != [duckdb.StatementType.SELECT]:
+                raise ReportError(
+                    "Only one SELECT can be asked; a lake changes by snapshots and imports alone.", report=None
+                )
+            answer: pa.Table = connection.sql(query, params=dict(params)).to_arrow_table()
+            return answer
+
+    def _stamps(self) -> list[tuple[int, int, int]]:
+        """Tell whether a file was replaced: the engine opens it for its footer and again for its rows, and may mix them."""
+        found = (file.stat() for file in self.files)
+        return [(stat.st_ino, stat.st_size, stat.st_mtime_ns) for stat in found]
 
     def _check_files(self) -> None:
         """Tell a file that cannot be read from a question that cannot be answered; the engine words both alike."""
@@ -124,14 +152,6 @@ class Events:
 
 
 _EVERYTHING = f"SELECT {', '.join(COLUMN_NAMES)} FROM events ORDER BY effective_at, id"  # noqa: S608 - our own names
-
-
-def _ask(connection: duckdb.DuckDBPyConnection, query: str, params: Mapping[str, Any] | None) -> pa.Table:
-    kinds = [statement.type for statement in connection.extract_statements(query)]
-    if kinds != [duckdb.StatementType.SELECT]:
-        raise ReportError("Only one SELECT can be asked; a lake changes by snapshots and imports alone.", report=None)
-    answer: pa.Table = connection.sql(query, params=dict(params or {})).to_arrow_table()
-    return answer
 
 
 @cache

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import signal
+import threading
 from typing import TYPE_CHECKING
 
 from auditframe.errors import LakeError, LakeLockedError
@@ -18,9 +20,12 @@ _FOLDER_MODE = 0o700
 
 
 def make_folder(path: Path) -> None:
-    """Create a folder and what leads to it, readable by its owner alone."""
+    """Create a folder and what leads to it, readable by its owner alone, and wait until they are on the disk."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     try:
-        path.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+        for folder in reversed(missing):
+            folder.mkdir(mode=_FOLDER_MODE, exist_ok=True)
+            _sync_folder(folder.parent)
     except OSError as error:
         raise LakeError(f"The folder {path} cannot be made: {error.strerror}.", path=path) from error
 
@@ -59,6 +64,22 @@ def put_new(data: bytes, target: Path, *, staging: Path) -> None:
     finally:
         staged.unlink()
     _sync_folder(target.parent)
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold Ctrl-C back until a change and its account are both made; only the main thread receives it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: held.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if held and callable(before):
+        before(signal.SIGINT, None)
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from auditframe.catalogue import SCOPES
 from auditframe.lake.events import Events
 from auditframe.lake.index import Fingerprints
 from auditframe.lake.layout import Description, days_of, read_description
@@ -19,7 +20,7 @@ from auditframe.lake.ledger import Counts, Entry, PartitionState, coverage, read
 from auditframe.lake.merge import merge, sort_arrivals, texts
 from auditframe.lake.merkle import merkle_root
 from auditframe.lake.parquet import encode_partition, read_partition
-from auditframe.lake.storage import make_folder, put, put_new, write_whole, writer_lock
+from auditframe.lake.storage import make_folder, put, put_new, uninterrupted, writer_lock
 from auditframe.schema import arrow_schema
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Writer:
         self._layout = layout
         entries = read_ledger(layout)
         self._previous = entries[-1] if entries else None
-        self._covered = {scope: coverage(entries, scope) for scope in ("organization", "tenant")}
+        self._covered = {scope: coverage(entries, scope) for scope in SCOPES}
         self._started_at = datetime.now(UTC)
         self._touched = _unfinished(layout)
         self._kept = {kept.sha256 for _, kept in read_quarantine(layout)}
@@ -81,6 +82,7 @@ class Writer:
         """What became of everything added so far."""
         return self._counts
 
+    @uninterrupted()
     def add(self, arriving: Flattened) -> Counts:
         """Merge events into their partitions, oldest first, and keep aside what has no place.
 
@@ -108,6 +110,7 @@ class Writer:
         self._counts += counts
         return counts
 
+    @uninterrupted()
     def commit(self, kind: Literal["snapshot", "import"], collected: Sequence[Collected] = ()) -> Entry:
         """Leave the ledger entry that proves what was added."""
         entry = Entry(
@@ -128,7 +131,7 @@ class Writer:
         """Note, before they change, which partitions the next entry must speak of, should this run be killed."""
         if not days <= self._touched:
             self._touched |= days
-            write_whole(msgspec.json.encode(sorted(self._touched)), path=self._layout.intent)
+            put(msgspec.json.encode(sorted(self._touched)), self._layout.intent, staging=self._layout.staging)
 
     def _stored(self, arriving: pa.Table) -> dict[str, str]:
         """Find the arriving ids that the lake holds: an id has one row, whatever day it comes back with."""
@@ -217,8 +220,10 @@ def _unfinished(layout: Layout) -> set[str]:
     """Return the partitions that a killed run may have changed without leaving an entry."""
     try:
         return set(msgspec.json.decode(layout.intent.read_bytes(), type=list[str]))
-    except (FileNotFoundError, msgspec.MsgspecError):
+    except FileNotFoundError:
         return set()
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return set(layout.partitions())  # damaged: speak of every one
 
 
 def _found_lake(layout: Layout) -> None:
