@@ -338,9 +338,9 @@ def test_a_reader_at_any_moment_of_a_snapshot_sees_whole_files(tmp_path: Path, n
 
 
 def test_a_question_asked_while_a_partition_is_replaced_is_answered(tmp_path: Path) -> None:
-    """DuckDB opens a file for its footer and again for its rows; there may be another one by then, and it says nothing."""
+    """DuckDB opens a file for its footer and again for its rows, and does not notice when that is another."""
     lake, noon = af.Lake(tmp_path), midnight() - DAY_S // 2
-    versions = []
+    versions: list[bytes] = []
     for n in range(300, 330):  # each brings events that sort before those of the one before
         first = n - 1 if versions else 0
         lake.append(af.flatten([make_one(f"e{m}", noon - m, note=m).text for m in range(first, n)]))
@@ -356,7 +356,7 @@ def test_a_question_asked_while_a_partition_is_replaced_is_answered(tmp_path: Pa
 
     writer = threading.Thread(target=replace_again_and_again)
     writer.start()
-    answers = []
+    answers: list[set[str]] = []
     while writer.is_alive() or not answers:
         with suppress_if_retryable():
             table = lake.arrow("SELECT id FROM events")

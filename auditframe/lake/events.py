@@ -115,7 +115,7 @@ class Events:
             return answer
 
     def _stamps(self) -> list[tuple[int, int, int]]:
-        """Tell whether a file was replaced: the engine opens it for its footer and again for its rows, and may mix them."""
+        """Identify each file: the engine opens it for its footer and again for its rows, maybe of two versions."""
         found = (file.stat() for file in self.files)
         return [(stat.st_ino, stat.st_size, stat.st_mtime_ns) for stat in found]
 
