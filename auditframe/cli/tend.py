@@ -14,6 +14,7 @@ from auditframe.cli._options import json_option, lake_option, run_options
 from auditframe.cli._output import print_summary, say, terminal_width
 from auditframe.errors import LakeCorruptError
 from auditframe.lake import Fault, Lake
+from auditframe.lake.ledger import current_partitions
 from auditframe.render import to_table
 from auditframe.text import inert
 
@@ -90,10 +91,10 @@ def _faults(lake: str) -> Sequence[Fault]:
 
 def _whole(lake: Lake, entries: Sequence[Entry]) -> dict[str, Any]:
     """Return what holds for the lake as a whole."""
-    partitions = {state.partition: state.rows for entry in entries for state in entry.partitions}
+    partitions = current_partitions(entries)
     last = entries[-1] if entries else None
     return {
-        "events": sum(partitions.values()),
+        "events": sum(state.rows for state in partitions.values()),
         "partitions": len(partitions),
         "quarantined": len(lake.quarantine()),
         "entries": len(entries),
