@@ -227,7 +227,7 @@ def _name_lines(ax: Axes, labels: Sequence[str]) -> None:
 
 
 def _time_axis(ax: Axes, label: str) -> None:
-    locator = mdates.AutoDateLocator(tz=UTC, minticks=3, maxticks=8)  # type: ignore[no-untyped-call]
+    locator = mdates.AutoDateLocator(tz=UTC, minticks=3, maxticks=7, interval_multiples=False)  # type: ignore[no-untyped-call]
     ax.xaxis.set_major_locator(locator)
     formatter = mdates.AutoDateFormatter(locator, tz=UTC)  # type: ignore[no-untyped-call]
     formatter.scaled |= {1 / 24: "%m-%d %H:%M", 1 / 1440: "%m-%d %H:%M"}  # by the distance of the ticks [days]

@@ -176,7 +176,7 @@ def test_a_first_snapshot_killed_at_any_step_is_completed_by_the_next(
     events = few_events()
     with serving(Endpoint(events)) as endpoint:
         steps = steps_of(nursery, endpoint, tmp_path / "calm", start=ago(3))
-        for at in range(first, steps + 1, 4):
+        for at in range(first, steps + 1, 7):
             lake = tmp_path / str(at)
             assert nursery.run(endpoint, lake, start=ago(3), at=at, how=how) == {"end": "killed"}
             assert_is_readable(lake, events)
@@ -197,7 +197,7 @@ def test_a_later_snapshot_killed_at_any_step_leaves_no_partition_that_the_ledger
         endpoint.events = events + late
         shutil.copytree(tmp_path / "before", tmp_path / "calm")
         steps = steps_of(nursery, endpoint, tmp_path / "calm", start=ago(3))
-        for at in range(1, steps + 1, 2):
+        for at in range(1, steps + 1, 3):
             lake = tmp_path / str(at)
             shutil.copytree(tmp_path / "before", lake)
             assert nursery.run(endpoint, lake, start=ago(3), at=at, how=how) == {"end": "killed"}
@@ -288,7 +288,7 @@ def test_ctrl_c_at_any_step_on_the_disk_leaves_a_ledger_that_adds_up(tmp_path: P
     events = few_events()
     with serving(Endpoint(events)) as endpoint:
         steps = steps_of(nursery, endpoint, tmp_path / "calm", start=ago(3))
-        for at in range(1, steps + 1, 3):
+        for at in range(1, steps + 1, 5):
             lake = tmp_path / str(at)
             ended = nursery.run(endpoint, lake, start=ago(3), at=at, how="interrupted")
             assert ended["end"] in ("SnapshotInterrupted", "KeyboardInterrupt", "done"), (at, ended)

@@ -310,7 +310,7 @@ def test_nothing_is_lost_whatever_arrives(parts: list[tuple[str, Any, Any]]) -> 
     flattened = flatten_events(sent)
 
     assert len(flattened.events) + len(flattened.quarantine) == len(sent)
-    assert [json.loads(raw) for raw in flattened.events["raw"].to_pylist()] == sent
+    assert [json.loads(str(raw)) for raw in flattened.events["raw"].to_pylist()] == sent
     details = [json.loads(detail or "null") for detail in flattened.events["detail"].to_pylist()]
     assert details == [one[one["type"]] for one in sent]
     flattened.events.validate(full=True)
