@@ -354,6 +354,15 @@ def test_a_corrupt_partition_is_an_error_for_a_reader_never_an_empty_answer(lake
         lake.append(arriving(event("b")))
 
 
+def test_a_partition_that_goes_while_events_are_held_is_an_error(lake: Lake) -> None:
+    lake.append(arriving(event("a")))
+    events = lake.events
+    events.files[0].unlink()
+
+    with pytest.raises(LakeCorruptError, match="is missing"):
+        events.to_arrow()
+
+
 @pytest.mark.parametrize(
     ("raws", "root"),
     [

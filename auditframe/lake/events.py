@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import astuple, dataclass, fields, replace
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -18,7 +19,6 @@ from auditframe.window import ALWAYS, Instant, Window, parse_window
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     import pandas as pd
 
@@ -116,7 +116,11 @@ class Events:
 
     def _stamps(self) -> list[tuple[int, int, int]]:
         """Identify each file: the engine opens it for its footer and again for its rows, maybe of two versions."""
-        found = (file.stat() for file in self.files)
+        try:
+            found = [file.stat() for file in self.files]
+        except FileNotFoundError as error:
+            missing = Path(error.filename)
+            raise LakeCorruptError(f"{missing} is missing. See: auditframe verify", path=missing) from None
         return [(stat.st_ino, stat.st_size, stat.st_mtime_ns) for stat in found]
 
     def _check_files(self) -> None:
