@@ -118,9 +118,15 @@ def _parsed(block: bytes, path: Path, offset: int) -> Page:
     try:
         return parse_page(block)
     except PageError as error:
-        at = None if error.offset_bytes is None else offset + error.offset_bytes
-        where = "" if at is None else f" Look at byte {at} of its decompressed content."
-        raise FileError(f"{path}: {error}{where}", path=path, offset_bytes=at) from None
+        if error.offset_bytes is None:
+            raise FileError(f"{path}: {error}", path=path) from None
+        at = offset + error.offset_bytes
+        raise FileError(
+            f"{path} cannot be read from byte {at} on, counted in its decompressed content: it was cut short there, or "
+            "it is no JSON. Nothing of it was used.",
+            path=path,
+            offset_bytes=at,
+        ) from None
 
 
 def _reason(error: Exception) -> str:
