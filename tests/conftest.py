@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 import httpx
@@ -12,6 +13,9 @@ from auditframe.sample import Sample, sample
 
 if TYPE_CHECKING:
     from auditframe.emulator import Emulator
+
+# Whoever starts the tests in the background may have Ctrl-C ignored, and children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 KEY = "sk-admin-emulator"
 HASTY = Retry(attempts=3, timeout_s=5.0, wait_initial_s=0.001, wait_max_s=0.002, jitter_s=0.0)
