@@ -119,6 +119,17 @@ def union(windows: Iterable[Window]) -> tuple[Window, ...]:
     return tuple(merged)
 
 
+def intersection(one: Window, other: Window) -> Window:
+    """Return what two windows share.
+
+    Raises:
+        WindowError: They share nothing.
+    """
+    starts = [window.start for window in (one, other) if window.start is not None]
+    ends = [window.end for window in (one, other) if window.end is not None]
+    return Window(max(starts, default=None), min(ends, default=None))
+
+
 def _later(one: datetime | None, other: datetime | None) -> datetime | None:
     return None if one is None or other is None else max(one, other)
 

@@ -21,6 +21,7 @@ from auditframe.errors import (
     LakeNotFoundError,
     LakeVersionError,
     ReportError,
+    WindowError,
 )
 from auditframe.flatten import Flattened, flatten_events, flatten_texts
 from auditframe.lake import Lake
@@ -28,7 +29,6 @@ from auditframe.lake.index import Fingerprints
 from auditframe.lake.merge import texts
 from auditframe.lake.merkle import merkle_root
 from auditframe.schema import arrow_schema
-from auditframe.window import Window
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -399,9 +399,28 @@ def test_fingerprints_never_miss_an_id_that_was_added(runs: list[list[str]], oth
     assert Fingerprints().may_hold(others) == []
 
 
-def test_coverage_is_empty_until_a_snapshot_read_a_window_whole(lake: Lake) -> None:
-    assert lake.coverage("organization") == ()
+def test_files_and_appends_cover_nothing(lake: Lake) -> None:
     lake.append(arriving(event("a")))
 
     assert lake.coverage("organization") == ()
-    assert Window(None, datetime(2026, 1, 1, tzinfo=UTC)) not in lake.coverage("tenant")
+    assert lake.coverage("tenant") == ()
+
+
+def test_a_window_of_a_window_never_widens_it(lake: Lake) -> None:
+    lake.append(arriving(*(event(f"e{day}", day * DAY_S) for day in range(5))))
+    window = lake.window("1970-01-02", "1970-01-04")
+
+    assert window.window("1970-01-01").to_arrow()["id"].to_pylist() == ["e1", "e2"]
+    assert window.window("1970-01-03", "1970-01-09").to_arrow()["id"].to_pylist() == ["e2"]
+    with pytest.raises(WindowError):
+        window.window("1970-01-04")
+
+
+def test_a_damaged_quarantine_is_named_and_not_passed_over(lake: Lake) -> None:
+    lake.append(flatten_texts([b"[]"]))
+    path = lake.path / "quarantine/00000001.jsonl"
+    path.write_bytes(path.read_bytes()[:-9])
+
+    for ask in (lake.quarantine, lambda: lake.append(arriving(event("a")))):
+        with pytest.raises(LakeCorruptError, match="00000001"):
+            ask()

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditframe.errors import WindowError
-from auditframe.window import EPOCH, Window, parse_instant, parse_window, split_days, union
+from auditframe.window import EPOCH, Window, intersection, parse_instant, parse_window, split_days, union
 
 NOW = datetime(2026, 11, 23, 12, 30, tzinfo=UTC)
 instants = st.datetimes(datetime(2020, 1, 1), datetime(2020, 3, 1), timezones=st.just(UTC))  # noqa: DTZ001
@@ -85,6 +85,16 @@ def test_a_union_holds_the_instants_that_its_windows_hold(parts: list[Window], i
 @given(st.lists(windows(), max_size=8))
 def test_a_union_does_not_depend_on_order_and_adds_nothing_twice(parts: list[Window]) -> None:
     assert union(reversed(parts)) == union(parts) == union([*union(parts), *parts])
+
+
+@given(windows(), windows(), instants)
+def test_an_intersection_holds_what_both_hold(one: Window, other: Window, instant: datetime) -> None:
+    try:
+        shared = intersection(one, other)
+    except WindowError:
+        assert not (instant in one and instant in other)
+    else:
+        assert (instant in shared) == (instant in one and instant in other)
 
 
 def test_open_ends_swallow_what_lies_beyond_them() -> None:

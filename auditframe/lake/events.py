@@ -15,7 +15,7 @@ from auditframe.catalogue import EventType, catalogue
 from auditframe.errors import LakeCorruptError, LakeLockedError, ReportError
 from auditframe.lake.parquet import read_partition
 from auditframe.schema import COLUMN_NAMES, arrow_schema
-from auditframe.window import ALWAYS, Instant, Window, parse_window
+from auditframe.window import ALWAYS, Instant, Window, intersection, parse_window
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -48,8 +48,8 @@ class Events:
     span: Window = ALWAYS
 
     def window(self, start: Instant | None = None, end: Instant | None = None) -> Events:
-        """See only the events of a half-open window ``[start, end)``; None leaves a side open."""
-        return replace(self, span=parse_window(start, end))
+        """See only the events of a half-open window ``[start, end)`` that these hold; None leaves a side as it is."""
+        return replace(self, span=intersection(self.span, parse_window(start, end)))
 
     def sql(self, query: str, params: Mapping[str, Any] | None = None) -> pd.DataFrame:
         """Ask one SELECT and get a DataFrame.

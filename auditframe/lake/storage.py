@@ -57,13 +57,18 @@ def put_new(data: bytes, target: Path, *, staging: Path) -> None:
         FileExistsError: Somebody else wrote it first; it stays as it is.
     """
     staged = staging / f"{os.getpid()}.{target.name}"
-    make_folder(target.parent)
-    write_whole(data, path=staged)
     try:
-        os.link(staged, target)
-    finally:
-        staged.unlink()
-    _sync_folder(target.parent)
+        make_folder(target.parent)
+        write_whole(data, path=staged)
+        try:
+            os.link(staged, target)
+        finally:
+            staged.unlink()
+        _sync_folder(target.parent)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise LakeError(f"{target} cannot be written: {error.strerror}.", path=target) from error
 
 
 @contextlib.contextmanager

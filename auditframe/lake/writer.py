@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from auditframe.catalogue import SCOPES
+from auditframe.errors import LakeCorruptError
 from auditframe.lake.events import Events
 from auditframe.lake.index import Fingerprints
 from auditframe.lake.layout import Description, days_of, read_description
@@ -210,10 +211,18 @@ def open_writer(layout: Layout) -> Iterator[Writer]:
 
 
 def read_quarantine(layout: Layout) -> Iterator[tuple[int, Kept]]:
-    """Yield every quarantined item with the number of the entry that met it, oldest entry first."""
+    """Yield every quarantined item with the number of the entry that met it, oldest entry first.
+
+    Raises:
+        LakeCorruptError: A line is not what the lake wrote.
+    """
     for path in sorted(layout.quarantine.glob("*.jsonl")):
-        for line in path.read_bytes().splitlines():
-            yield int(path.stem), msgspec.json.decode(line, type=Kept)
+        try:
+            items = msgspec.json.Decoder(Kept).decode_lines(path.read_bytes())
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise LakeCorruptError(f"{path} is not what the lake wrote: {error}.", path=path) from error
+        for item in items:
+            yield int(path.stem), item
 
 
 def _unfinished(layout: Layout) -> set[str]:
