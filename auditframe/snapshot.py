@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -12,8 +12,10 @@ from auditframe.catalogue import SCOPES
 from auditframe.client import Filters
 from auditframe.errors import ApiError, AuthError, SnapshotInterrupted, WindowError
 from auditframe.flatten import flatten_texts
-from auditframe.lake.ledger import Collected, Span
-from auditframe.window import DAY, Instant, Window, midnight, parse_window, split_days
+from auditframe.lake.ledger import coverage, latest_arrival
+from auditframe.lake.merge import instants
+from auditframe.lake.records import Collected, Span
+from auditframe.window import DAY, Instant, Window, midnight, parse_duration, parse_window, split_days
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,11 +23,17 @@ if TYPE_CHECKING:
     from auditframe.client import Client, Fetched, Scope
     from auditframe.flatten import Flattened
     from auditframe.lake import Lake
-    from auditframe.lake.ledger import Counts, Entry, Status
+    from auditframe.lake.records import Counts, Entry, Status
     from auditframe.lake.writer import Writer
 
 OVERLAP = timedelta(hours=24)
-"""How far before the end of coverage a snapshot begins to read again."""
+"""How far before the end of coverage a snapshot begins to read again at least."""
+
+MOST_OVERLAP = timedelta(days=30)
+"""How far it does so at most, however late events were seen to come."""
+
+LATENESS_OF = timedelta(days=90)
+"""How far back the ledger is asked how late events came."""
 
 FIRST_DAYS = 90
 """How many days a first snapshot without a start reads one by one; everything older is one window."""
@@ -44,12 +52,16 @@ class SnapshotResult:
     Attributes:
         number: Its ledger entry.
         head: The hash of that entry; kept elsewhere, it proves later that the lake was not rolled back.
-        received: Events that arrived; new + known + mutated + quarantined.
+        received: Events that arrived; new + known + mutated + quarantined + erased.
         new: Events added.
         known: Events that were there already.
         late: Of the new ones, those inside a window that an earlier snapshot had read whole.
         mutated: Events whose id was there with another payload; kept in quarantine.
         quarantined: Events that could not be placed; kept in quarantine.
+        erased: Events that were erased or had expired, and are not taken back.
+        vanished: Known events that a window read again did not return any more; the ledger names them, they stay.
+        outside: Events that came though they lie outside the window that was asked for; they are in the lake.
+        lateness_s: The longest time from ``effective_at`` to ``first_seen_at`` of a late event [s]; None without any.
         pages: Pages received.
         windows: Windows read whole, over both scopes.
         not_permitted: The scopes that the key may not read.
@@ -64,6 +76,10 @@ class SnapshotResult:
     late: int
     mutated: int
     quarantined: int
+    erased: int
+    vanished: int
+    outside: int
+    lateness_s: int | None
     pages: int
     windows: int
     not_permitted: tuple[str, ...]
@@ -89,12 +105,13 @@ class Progress:
     new: int
 
 
-def snapshot(
+def snapshot(  # noqa: PLR0913 - what a run may be asked for
     lake: Lake,
     client: Client,
     *,
     start: Instant | None = None,
     end: Instant | None = None,
+    resweep: timedelta | str | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> SnapshotResult:
     """Bring a lake up to date: read both scopes window by window, merge, leave one ledger entry.
@@ -102,9 +119,11 @@ def snapshot(
     Args:
         lake: The lake; a folder that is none yet becomes one with the first page.
         client: The endpoint.
-        start: Where to begin reading; None begins at the end of what is covered, less 24 h, and in a new lake at the
-            beginning of the log.
+        start: Where to begin reading; None begins at the end of what is covered, less the overlap, and in a new lake
+            at the beginning of the log. The overlap is 24 h, or twice as long as the latest event of the last 90 days
+            was late, and never more than 30 days.
         end: Where to stop; None reads up to now.
+        resweep: How far back from now to read again at least, for a deep pass: ``30d`` or a length of time.
         progress: Called after each piece that was merged.
 
     Returns:
@@ -118,7 +137,13 @@ def snapshot(
     """
     started = time.monotonic()
     asked, now = parse_window(start, end), datetime.now(UTC)
-    passes = {scope: _Pass(scope, plan_windows(lake.coverage(scope), asked, now=now)) for scope in SCOPES}
+    entries = lake.ledger() if lake.exists() else ()
+    since = None if resweep is None else now - (parse_duration(resweep) if isinstance(resweep, str) else resweep)
+    overlap = overlap_after(entries, now=now)
+    passes = {
+        scope: _Pass(scope, plan_windows(coverage(entries, scope), asked, now=now, overlap=overlap, since=since))
+        for scope in SCOPES
+    }
     arriving = _read(client, passes)
     first = list(itertools.islice(arriving, 1))  # an endpoint that refuses leaves no trace on the disk
     with lake.writer() as writer:
@@ -129,7 +154,19 @@ def snapshot(
     return _result(entry, seconds=time.monotonic() - started)
 
 
-def plan_windows(covered: Sequence[Window], asked: Window, *, now: datetime) -> tuple[Window, ...]:
+def overlap_after(entries: Sequence[Entry], *, now: datetime) -> timedelta:
+    """Return how far before the end of coverage to begin, by how late events were seen to come."""
+    return min(max(OVERLAP, 2 * latest_arrival(entries, since=now - LATENESS_OF)), MOST_OVERLAP)
+
+
+def plan_windows(
+    covered: Sequence[Window],
+    asked: Window,
+    *,
+    now: datetime,
+    overlap: timedelta = OVERLAP,
+    since: datetime | None = None,
+) -> tuple[Window, ...]:
     """Cut what a snapshot has to read into windows that do not cross a UTC midnight, oldest first.
 
     Only the first may be longer, and holds what is too old to be read day by day. The last has no end when none was
@@ -139,6 +176,8 @@ def plan_windows(covered: Sequence[Window], asked: Window, *, now: datetime) -> 
         covered: What is covered already; disjoint, oldest first.
         asked: What to read; an open start means from the end of the oldest covered window, less the overlap.
         now: The present.
+        overlap: How far before the end of coverage to begin.
+        since: Where to begin at the latest, when no start was asked for.
 
     Raises:
         WindowError: What was asked lies in the future.
@@ -146,7 +185,7 @@ def plan_windows(covered: Sequence[Window], asked: Window, *, now: datetime) -> 
     if asked.start is not None and asked.start >= now:
         raise WindowError(f"The window {asked} lies in the future; nothing can be collected there yet.")
     end = min(asked.end or now, now)
-    start = asked.start or _resumption(covered, end)
+    start = asked.start or _resumption(covered, end, overlap=overlap, since=since)
     by_day_from = min(midnight(now) - (FIRST_DAYS if start is None else MOST_DAYS) * DAY, end)
     lead: tuple[Window, ...] = ()
     if start is None or start < by_day_from:
@@ -168,6 +207,9 @@ class _Pass:
     first_request_id: str | None = None
     last_request_id: str | None = None
     is_permitted: bool = True
+    outside: int = 0
+    vanished: list[str] = field(default_factory=list)
+    returned: list[str] = field(default_factory=list)
 
     @property
     def remaining(self) -> int:
@@ -178,6 +220,18 @@ class _Pass:
         self.last_request_id = fetched.request_id
         self.pages += 1
 
+    def take(self, piece: _Arrived, writer: Writer) -> None:
+        """Note what a merged piece shows: events outside its window and, at its end, what did not come any more."""
+        self.outside += sum(at not in piece.window for at in instants(piece.events.events, "effective_at"))
+        if piece.whole is None:
+            return
+        self.read_whole.append(piece.whole)
+        known_gone = {id_ for id_, scope in writer.vanished().items() if scope == self.scope}
+        window = Window(piece.whole.start, piece.whole.end)
+        missing = writer.missing(self.scope, window, piece.ids)
+        self.vanished += [id_ for id_ in missing if id_ not in known_gone]
+        self.returned += sorted(piece.ids & known_gone)
+
     def collected(self) -> Collected:
         status: Status = "interrupted" if self.remaining else "complete"
         return Collected(
@@ -187,17 +241,21 @@ class _Pass:
             pages=self.pages,
             first_request_id=self.first_request_id,
             last_request_id=self.last_request_id,
+            outside=self.outside,
+            vanished=self.vanished,
+            returned=self.returned,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class _Arrived:
-    """A piece of a window; `whole` says what its last piece completes."""
+    """A piece of a window; `whole` says what its last piece completes, `ids` then what the window returned."""
 
     scope: Scope
     window: Window
     events: Flattened
-    whole: Span | None
+    whole: Span | None = None
+    ids: frozenset[str] = frozenset()
 
 
 def _read(client: Client, passes: Mapping[Scope, _Pass]) -> Iterator[_Arrived]:
@@ -213,12 +271,14 @@ def _read(client: Client, passes: Mapping[Scope, _Pass]) -> Iterator[_Arrived]:
 
 
 def _read_window(client: Client, each: _Pass, window: Window) -> Iterator[_Arrived]:
-    asked_at = datetime.now(UTC)
+    asked_at = datetime.now(UTC).replace(microsecond=0)
     batch: list[Fetched] = []
+    ids: set[str] = set()
     try:
         for fetched in client.fetch_pages(scope=each.scope, filters=Filters(window=window)):
             each.note(fetched)
             batch.append(fetched)
+            ids.update(filter(None, fetched.page.ids))
             if len(batch) == PAGES_PER_MERGE:
                 yield _arrived(each.scope, window, batch)
                 batch = []
@@ -226,7 +286,8 @@ def _read_window(client: Client, each: _Pass, window: Window) -> Iterator[_Arriv
         if batch:
             yield _arrived(each.scope, window, batch)
         raise
-    yield _arrived(each.scope, window, batch, whole=_read_until(window, asked_at))
+    last = _arrived(each.scope, window, batch)
+    yield replace(last, whole=_read_until(window, asked_at), ids=frozenset(ids))
 
 
 def _read_until(window: Window, asked_at: datetime) -> Span | None:
@@ -236,10 +297,10 @@ def _read_until(window: Window, asked_at: datetime) -> Span | None:
     return None if is_empty else Span(start=window.start, end=end)
 
 
-def _arrived(scope: Scope, window: Window, batch: list[Fetched], *, whole: Span | None = None) -> _Arrived:
+def _arrived(scope: Scope, window: Window, batch: list[Fetched]) -> _Arrived:
     texts = (event for fetched in batch for event in fetched.page.events)
     seen_at = batch[-1].received_at if batch else None
-    return _Arrived(scope, window, flatten_texts(texts, scope=scope, seen_at=seen_at), whole)
+    return _Arrived(scope, window, flatten_texts(texts, scope=scope, seen_at=seen_at))
 
 
 def _merge_all(
@@ -252,8 +313,7 @@ def _merge_all(
     try:
         for piece in arriving:
             writer.add(piece.events)
-            if piece.whole is not None:
-                passes[piece.scope].read_whole.append(piece.whole)
+            passes[piece.scope].take(piece, writer)
             progress(
                 Progress(
                     piece.scope,
@@ -268,11 +328,14 @@ def _merge_all(
     return None
 
 
-def _resumption(covered: Sequence[Window], end: datetime) -> datetime | None:
+def _resumption(
+    covered: Sequence[Window], end: datetime, *, overlap: timedelta, since: datetime | None
+) -> datetime | None:
     """Return where to go on: before the end of the oldest covered window, so that gaps after it are read too."""
     if not covered:
         return None
-    return min(covered[0].end or end, end) - OVERLAP
+    start = min(covered[0].end or end, end) - overlap
+    return (start if since is None else min(start, since)).replace(microsecond=0)
 
 
 def _interrupted(
@@ -299,6 +362,10 @@ def _result(entry: Entry, *, seconds: float) -> SnapshotResult:
         late=counts.late,
         mutated=counts.mutated,
         quarantined=counts.quarantined,
+        erased=counts.erased,
+        vanished=sum(len(each.vanished) for each in entry.collected),
+        outside=sum(each.outside for each in entry.collected),
+        lateness_s=entry.lateness_s,
         pages=sum(each.pages for each in entry.collected),
         windows=sum(len(each.windows) for each in entry.collected),
         not_permitted=tuple(each.scope for each in entry.collected if each.status == "not_permitted"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -16,7 +17,9 @@ DAY = timedelta(days=1)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _AGO = re.compile(r"-(\d{1,6})(d|h|m)")
+_LENGTH = re.compile(r"(\d{1,6})(d|h|m|s)")
 _AGO_UNITS = {"d": "days", "h": "hours", "m": "minutes"}
+_LENGTH_UNITS = {**_AGO_UNITS, "s": "seconds"}
 
 Instant = str | date | datetime
 """An end of a window as a person writes it: ISO date or time, aware datetime, ``-30d``, ``-6h``."""
@@ -77,6 +80,20 @@ def parse_instant(value: Instant, *, now: datetime | None = None) -> datetime:
     return _parse_iso(value.strip())
 
 
+def parse_duration(text: str) -> timedelta:
+    """Read a length of time: ``30d``, ``2h``, ``15m``, ``90s``.
+
+    Raises:
+        WindowError: The text is none of these, or no time at all.
+    """
+    found = _LENGTH.fullmatch(text.strip())
+    if not found or not int(found[1]):
+        raise WindowError(
+            f"{text[:40]!r} is no length of time. Write days, hours, minutes or seconds: 30d, 2h, 15m, 90s."
+        )
+    return timedelta(**{_LENGTH_UNITS[found[2]]: int(found[1])})
+
+
 def parse_window(start: Instant | None, end: Instant | None, *, now: datetime | None = None) -> Window:
     """Read a window from its two ends; None leaves a side open.
 
@@ -106,6 +123,14 @@ def midnight(instant: datetime) -> datetime:
     return instant.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
+def difference(windows: Iterable[Window], taken: Iterable[Window]) -> tuple[Window, ...]:
+    """Return what of some windows lies in none of the taken ones; each window stays apart, in the given order."""
+    left = list(windows)
+    for cut in taken:
+        left = [part for window in left for part in _without(window, cut)]
+    return tuple(left)
+
+
 def union(windows: Iterable[Window]) -> tuple[Window, ...]:
     """Add windows up: the fewest disjoint windows that hold the same instants, oldest first."""
     oldest_first = sorted(windows, key=lambda window: window.start or EPOCH)
@@ -128,6 +153,14 @@ def intersection(one: Window, other: Window) -> Window:
     starts = [window.start for window in (one, other) if window.start is not None]
     ends = [window.end for window in (one, other) if window.end is not None]
     return Window(max(starts, default=None), min(ends, default=None))
+
+
+def _without(window: Window, cut: Window) -> Iterator[Window]:
+    """Yield what of a window lies before a cut, then what lies after it."""
+    for side in (Window(None, cut.start) if cut.start else None, Window(cut.end, None) if cut.end else None):
+        with contextlib.suppress(WindowError):
+            if side is not None:
+                yield intersection(window, side)
 
 
 def _later(one: datetime | None, other: datetime | None) -> datetime | None:

@@ -15,9 +15,10 @@ import msgspec
 import auditframe
 from auditframe import cli, errors
 from auditframe.catalogue import EFFECTS, catalogue
+from auditframe.lake.journal import Journal, Walk
 from auditframe.lake.layout import Description
-from auditframe.lake.ledger import Collected, Counts, Entry, PartitionState, Span
-from auditframe.lake.writer import Kept
+from auditframe.lake.quarantine import Kept
+from auditframe.lake.records import Collected, Counts, Entry, PartitionState, QuarantineState, Removal, Span
 from auditframe.reports import REGISTRY
 from auditframe.schema import COLUMNS, arrow_schema
 from docs._pages import ROOT
@@ -32,7 +33,20 @@ NOTICE = "<!-- Written by docs/generate.py; change what it describes, then run: 
 
 _ATTRIBUTES = re.compile(r"^Attributes:\n(?P<lines>(?:    .*\n?|\n)+)", re.MULTILINE)
 _ATTRIBUTE = re.compile(r"^    (\w+): (.*(?:\n {8}.*)*)", re.MULTILINE)
-_RECORDS = (Description, Entry, Collected, Span, Counts, PartitionState, Kept)
+_JSON_TYPES = {"str": "text", "int": "integer", "bool": "true or false", "NoneType": "null", "datetime": "time"}
+_RECORDS = (
+    Description,
+    Entry,
+    Collected,
+    Span,
+    Counts,
+    PartitionState,
+    QuarantineState,
+    Removal,
+    Kept,
+    Walk,
+    Journal,
+)
 
 
 def reports_page() -> str:
@@ -238,7 +252,7 @@ def _json_type(type_: Any) -> str:
         return " or ".join(f'`"{value}"`' for value in typing.get_args(type_))
     if isinstance(type_, type) and issubclass(type_, msgspec.Struct):
         return f"`{type_.__name__}`"
-    return {"str": "text", "int": "integer", "NoneType": "null", "datetime": "time"}[type_.__name__]
+    return _JSON_TYPES[type_.__name__]
 
 
 def _attributes(doc: str) -> Iterator[tuple[str, str]]:

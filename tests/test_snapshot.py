@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 import auditframe as af
 from auditframe.emulator import Behaviour, Emulator, Fault
 from auditframe.errors import AuthError, NetworkError, SnapshotInterrupted, WindowError
-from auditframe.snapshot import OVERLAP, Progress, plan_windows
+from auditframe.lake.records import Counts, Entry
+from auditframe.snapshot import MOST_OVERLAP, OVERLAP, Progress, overlap_after, plan_windows
 from auditframe.window import ALWAYS, Window, union
 from tests.conftest import HASTY, connected
 
@@ -75,13 +76,14 @@ def test_each_scope_is_covered_as_far_as_it_was_read(organization: Sample, lake:
         assert lake.coverage(scope) == (Window(_time(START), _time("2026-10-20")),)
 
 
-def test_nobody_claims_to_have_read_the_future(lake: af.Lake) -> None:
-    before = datetime.now(UTC)
+def test_nobody_claims_to_have_read_the_future_nor_the_second_that_was_not_over(lake: af.Lake) -> None:
+    before = datetime.now(UTC).replace(microsecond=0)
     af.snapshot(lake, connected(Emulator([])), start="-2d", end=datetime.now(UTC) + timedelta(days=9))
     (covered,) = lake.coverage("organization")
 
     assert covered.end is not None
     assert before <= covered.end <= datetime.now(UTC)
+    assert covered.end.microsecond == 0
 
 
 def test_a_tenant_scope_that_is_not_permitted_is_recorded_and_not_covered(organization: Sample, lake: af.Lake) -> None:
@@ -164,6 +166,57 @@ def test_what_cannot_be_placed_is_quarantined_once_and_counted_each_time(lake: a
 
     assert [(one.new, one.known, one.quarantined) for one in results] == [(1, 0, 1), (0, 1, 1)]
     assert lake.quarantine()["event_id"].tolist() == ["b"]
+
+
+def test_an_event_that_a_window_does_not_return_any_more_is_named_once_and_stays(
+    organization: Sample, lake: af.Lake
+) -> None:
+    gone = next(event for event in organization.events if event["effective_at"] >= _at("2026-10-19T12:00:00Z"))
+    rest = [event for event in organization.events if event is not gone]
+    af.snapshot(lake, connected(Emulator(organization.events)), start=START, end="2026-10-20")
+    found = [af.snapshot(lake, connected(Emulator(rest)), end="2026-10-20").vanished for _ in range(2)]
+    named = [each.vanished for each in lake.ledger()[1].collected]
+    af.snapshot(lake, connected(Emulator(organization.events)), end="2026-10-20")
+
+    assert found == [1, 0]
+    assert [gone["id"]] in named
+    assert gone["id"] in ids(lake)
+    assert [gone["id"]] in [each.returned for each in lake.ledger()[-1].collected]
+
+
+def test_a_resweep_reads_further_back_than_the_overlap(organization: Sample, lake: af.Lake) -> None:
+    late = organization.events[0]
+    end = datetime.fromtimestamp(max(event["effective_at"] for event in organization.events), UTC) + timedelta(days=1)
+    start = datetime.fromtimestamp(late["effective_at"], UTC) - timedelta(days=1)
+    punctual = [event for event in organization.events if event is not late]
+    af.snapshot(lake, connected(Emulator(punctual)), start=start, end=end)
+    without = af.snapshot(lake, connected(Emulator(organization.events)), end=end)
+    deep = af.snapshot(lake, connected(Emulator(organization.events)), end=end, resweep=timedelta(days=200))
+
+    assert (without.late, deep.late) == (0, 1)
+    assert deep.lateness_s is not None
+    assert deep.lateness_s > 86_400
+
+
+def test_the_overlap_grows_with_how_late_events_came() -> None:
+    def entry(lateness_s: int | None) -> Entry:
+        return Entry(
+            number=1,
+            kind="snapshot",
+            started_at=NOW,
+            finished_at=NOW,
+            collected=[],
+            counts=Counts(),
+            lateness_s=lateness_s,
+            partitions=[],
+            previous=None,
+        )
+
+    assert overlap_after([], now=NOW) == OVERLAP
+    assert overlap_after([entry(None), entry(60)], now=NOW) == OVERLAP
+    assert overlap_after([entry(3 * 86_400)], now=NOW) == timedelta(days=6)
+    assert overlap_after([entry(3 * 86_400)], now=NOW + timedelta(days=91)) == OVERLAP
+    assert overlap_after([entry(99 * 86_400)], now=NOW) == MOST_OVERLAP
 
 
 instants = st.datetimes(datetime(2026, 6, 1), datetime(2026, 11, 23), timezones=st.just(UTC))  # noqa: DTZ001

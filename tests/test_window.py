@@ -9,7 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditframe.errors import WindowError
-from auditframe.window import EPOCH, Window, intersection, parse_instant, parse_window, split_days, union
+from auditframe.window import (
+    EPOCH,
+    Window,
+    difference,
+    intersection,
+    parse_duration,
+    parse_instant,
+    parse_window,
+    split_days,
+    union,
+)
 
 NOW = datetime(2026, 11, 23, 12, 30, tzinfo=UTC)
 instants = st.datetimes(datetime(2020, 1, 1), datetime(2020, 3, 1), timezones=st.just(UTC))  # noqa: DTZ001
@@ -102,3 +112,42 @@ def test_open_ends_swallow_what_lies_beyond_them() -> None:
     until = Window(datetime(2026, 1, 2, tzinfo=UTC), None)
 
     assert union([until, since]) == (Window(None, None),)
+
+
+@pytest.mark.parametrize(
+    ("text", "length"),
+    [
+        ("30d", timedelta(days=30)),
+        ("2h", timedelta(hours=2)),
+        (" 15m", timedelta(minutes=15)),
+        ("90s", timedelta(seconds=90)),
+    ],
+)
+def test_a_length_of_time_is_read(text: str, length: timedelta) -> None:
+    assert parse_duration(text) == length
+
+
+@pytest.mark.parametrize("text", ["", "0d", "-2h", "2", "2w", "1.5h", "2h30m"])
+def test_what_is_no_length_of_time_is_refused(text: str) -> None:
+    with pytest.raises(WindowError, match="length of time"):
+        parse_duration(text)
+
+
+@given(st.lists(st.tuples(st.none() | st.integers(0, 9), st.none() | st.integers(0, 9)), max_size=4), st.data())
+def test_a_difference_holds_what_the_windows_hold_and_no_taken_one_does(
+    ends: list[tuple[int | None, int | None]], data: st.DataObject
+) -> None:
+    windows = [_hours(start, end) for start, end in ends if start is None or end is None or start < end]
+    taken = data.draw(st.lists(st.sampled_from(windows), max_size=2)) if windows else []
+    others = data.draw(st.lists(st.integers(0, 8), max_size=2))
+    taken += [_hours(hour, hour + 1) for hour in others]
+    left = difference(windows, taken)
+    for half_hour in range(-2, 22):
+        instant = EPOCH + timedelta(minutes=30 * half_hour)
+        is_held = any(instant in window for window in windows) and not any(instant in window for window in taken)
+
+        assert any(instant in window for window in left) == is_held
+
+
+def _hours(start: int | None, end: int | None) -> Window:
+    return Window(*(None if hour is None else EPOCH + timedelta(hours=hour) for hour in (start, end)))

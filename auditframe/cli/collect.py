@@ -20,7 +20,7 @@ from auditframe.snapshot import SnapshotResult
 from auditframe.snapshot import snapshot as take_snapshot
 
 if TYPE_CHECKING:
-    from auditframe.lake.ledger import Counts
+    from auditframe.lake.records import Counts
     from auditframe.window import Window
 
 

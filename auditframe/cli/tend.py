@@ -21,7 +21,7 @@ from auditframe.text import inert
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from auditframe.lake.ledger import Entry
+    from auditframe.lake.records import Entry
 
 _HOUR = timedelta(hours=1)
 

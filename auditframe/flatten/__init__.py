@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -96,7 +96,10 @@ def flatten_texts(events: Iterable[bytes], *, scope: str | None = None, seen_at:
     quarantine: list[Quarantined] = []
     for text in events:
         placed = place(text)
-        (rows if isinstance(placed, Row) else quarantine).append(placed)  # type: ignore[arg-type]
+        if isinstance(placed, Row):
+            rows.append(placed)
+        else:
+            quarantine.append(replace(placed, scope=scope, seen_at=seen_at))
     drift: Counter[str] = Counter()
     columns = columns_of(rows, drift)
     columns["scope"] = pa.repeat(pa.scalar(scope, pa.string()), len(rows))

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from auditframe.errors import EventError
 from auditframe.flatten._convert import is_text
 from auditframe.pages import parse_value, split_members
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 _YEAR_10000_S = 253_402_300_800
 _MICROSECONDS = 1_000_000
@@ -21,12 +25,16 @@ class Quarantined:
         reason: Why it could not be placed, as a sentence.
         event_id: Its id; None when it has no usable one.
         field: The field that is missing or unusable; "" when the whole text is.
+        scope: The pass that brought it; None when nobody said.
+        seen_at: When it arrived; None when nobody said.
     """
 
     text: bytes
     reason: str
     event_id: str | None
     field: str
+    scope: str | None = None
+    seen_at: datetime | None = None
 
     def error(self) -> EventError:
         """Return the error that a strict reader raises for it."""

@@ -10,10 +10,14 @@ import pyarrow as pa
 
 from auditframe.errors import LakeError
 from auditframe.lake.events import Events
+from auditframe.lake.journal import read_walks
 from auditframe.lake.layout import Layout, read_description
-from auditframe.lake.ledger import Entry, coverage, read_ledger
+from auditframe.lake.ledger import coverage, read_ledger
+from auditframe.lake.quarantine import read_quarantine
 from auditframe.lake.verify import Fault, verify
-from auditframe.lake.writer import open_writer, read_quarantine
+from auditframe.lake.writer import open_writer
+from auditframe.text import inert
+from auditframe.window import parse_instant
 
 if TYPE_CHECKING:
     import contextlib
@@ -22,7 +26,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from auditframe.flatten import Flattened
-    from auditframe.lake.ledger import Counts
+    from auditframe.lake.journal import Walk
+    from auditframe.lake.records import Counts, Entry
     from auditframe.lake.writer import Writer
     from auditframe.window import Instant, Window
 
@@ -125,16 +130,81 @@ class Lake:
 
         Returns:
             One row an item, oldest snapshot first: snapshot, kind (``unplaced`` or ``mutation``), event_id,
-            field, reason, text (null when not UTF-8, then base64 holds the bytes), sha256, quarantined_at.
+            field, reason, text (null when not UTF-8, then base64 holds the bytes), sha256, scope, quarantined_at.
         """
         read_description(self._layout)
         rows = [{"snapshot": number} | msgspec.structs.asdict(kept) for number, kept in read_quarantine(self._layout)]
         return pa.Table.from_pylist(rows, schema=pa.schema(_QUARANTINE_TYPES)).to_pandas()
 
-    def verify(self) -> tuple[Fault, ...]:
-        """Read every byte again and name each fault; empty when there is none."""
+    def walks(self) -> tuple[Walk, ...]:
+        """Return the windows that snapshots began and could not read to their end."""
+        return tuple(walk for walk in read_walks(self._layout) if not walk.is_whole)
+
+    def verify(self, *, anchor: str | None = None) -> tuple[Fault, ...]:
+        """Read every byte again and name each fault; empty when there is none.
+
+        Args:
+            anchor: The hash of an entry, kept elsewhere; a lake that was rolled back or rewritten since does not
+                hold it any more.
+        """
+        if not self._layout.ledger.exists():
+            read_description(self._layout)
+        return verify(self._layout, anchor=anchor)
+
+    def retry_quarantine(self) -> Counts:
+        """Try again to place what could not be placed, for example after an upgrade.
+
+        Returns:
+            What became of it: received is how many were tried, new how many are rows now.
+        """
         read_description(self._layout)
-        return verify(self._layout)
+        with self.writer() as writer:
+            return writer.retry_quarantine().counts
+
+    def rebuild(self) -> Entry | None:
+        """Derive every column anew from ``raw``, for example when columns or catalogue have grown.
+
+        Returns:
+            The ledger entry; None when every partition is as it should be. Ids, ``raw``, ``first_seen_at`` and Merkle
+            roots stay.
+        """
+        read_description(self._layout)
+        with self.writer() as writer:
+            return writer.rebuild()
+
+    def expire(self, before: Instant, *, reason: str = "retention") -> Entry:
+        """Remove every event before an instant, and what was quarantined before it; a tombstone stays.
+
+        Args:
+            before: The first instant that is kept.
+            reason: Why; it stands in the ledger for good, so no personal data belongs in it.
+
+        Returns:
+            The ledger entry. Nothing older is taken into this lake again.
+        """
+        read_description(self._layout)
+        with self.writer() as writer:
+            return writer.expire(before=parse_instant(before), reason=inert(reason))
+
+    def erase(self, *names: str, reason: str) -> Entry:
+        """Remove every event and quarantined item that names somebody anywhere; a tombstone stays.
+
+        Args:
+            names: E-mail addresses or ids, in any letter case. An event that knows the person by another name
+                only is not found.
+            reason: Why; it stands in the ledger for good, so no personal data belongs in it.
+
+        Returns:
+            The ledger entry. The removed events are not taken into this lake again.
+
+        Raises:
+            LakeError: No name was given, or an empty one.
+        """
+        if not names or not all(name.strip() for name in names):
+            raise LakeError("Name whom to erase: an e-mail address or an id.", path=self.path)
+        read_description(self._layout)
+        with self.writer() as writer:
+            return writer.erase(names=names, reason=inert(reason))
 
     def _files_of(self, window: Window) -> tuple[Path, ...]:
         first = window.start.date().isoformat() if window.start else ""
@@ -151,5 +221,6 @@ _QUARANTINE_TYPES: dict[str, pa.DataType] = {
     "text": pa.string(),
     "base64": pa.string(),
     "sha256": pa.string(),
+    "scope": pa.string(),
     "quarantined_at": pa.timestamp("us", tz="UTC"),
 }

@@ -17,7 +17,7 @@ FORMAT_VERSION = 1
 EVENTS_FILE = "events.parquet"
 
 
-class Description(msgspec.Struct, frozen=True):
+class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What ``auditframe.json`` says.
 
     Attributes:
@@ -70,9 +70,14 @@ class Layout:
         return self.staging / "lock"
 
     @property
-    def intent(self) -> Path:
-        """The partitions that a run under way may have changed; gone once its ledger entry stands."""
-        return self.staging / "touched.json"
+    def journal(self) -> Path:
+        """What a run under way may have changed; gone once its ledger entry stands."""
+        return self.staging / "journal.json"
+
+    @property
+    def resume(self) -> Path:
+        """One file for each window that was cut short, or read whole by a run that has no entry yet."""
+        return self.root / "resume"
 
     def partition_file(self, day: str) -> Path:
         """Return the file of a partition; ``day`` is an ISO date."""

@@ -3,131 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime  # noqa: TC003 - msgspec reads the annotations
-from hashlib import sha256
-from typing import TYPE_CHECKING, Literal
+from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from auditframe import __version__
 from auditframe.errors import LakeCorruptError, LakeLockedError
+from auditframe.lake.records import Entry, canonical
 from auditframe.lake.storage import put_new
 from auditframe.window import Window, union
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator
+    from datetime import datetime
     from pathlib import Path
 
     from auditframe.lake.layout import Layout
-
-Status = Literal["complete", "interrupted", "not_permitted"]
-
-
-class _Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A part of an entry; unknown keys are refused, so nothing in it can go unhashed or unread."""
-
-
-class Span(_Record, frozen=True, kw_only=True):
-    """A window as the ledger writes it; a null start means since the log began."""
-
-    start: datetime | None
-    end: datetime
-
-
-class Collected(_Record, frozen=True, kw_only=True):
-    """What one scope's pass over the endpoint brought.
-
-    Attributes:
-        scope: ``organization`` or ``tenant``.
-        status: Whether every window was read whole.
-        windows: The windows that were read whole, oldest first.
-        pages: Pages received.
-        first_request_id: The endpoint's id of the first page's request; null when it sent none.
-        last_request_id: The same of the last page.
-    """
-
-    scope: str
-    status: Status
-    windows: list[Span]
-    pages: int
-    first_request_id: str | None
-    last_request_id: str | None
-
-
-class Counts(_Record, frozen=True, kw_only=True):
-    """What became of the events that arrived: received = new + known + mutated + quarantined.
-
-    Attributes:
-        received: Events that arrived.
-        new: Of these, rows added.
-        known: Events that were there already, with the same payload.
-        mutated: Events whose id was there with another payload; kept in quarantine.
-        quarantined: Events that could not be placed; kept in quarantine.
-        late: Of the new ones, those inside a window that an earlier snapshot had read whole.
-    """
-
-    received: int = 0
-    new: int = 0
-    known: int = 0
-    mutated: int = 0
-    quarantined: int = 0
-    late: int = 0
-
-    def __add__(self, other: Counts) -> Counts:
-        return Counts(**{name: getattr(self, name) + getattr(other, name) for name in self.__struct_fields__})
-
-
-class PartitionState(_Record, frozen=True, kw_only=True):
-    """One partition as an entry leaves it.
-
-    Attributes:
-        partition: Its UTC day, as an ISO date.
-        rows: Its events.
-        merkle_root: The root over the events' ``raw``, in the partition's order.
-        sha256: The hash of the file.
-    """
-
-    partition: str
-    rows: int
-    merkle_root: str
-    sha256: str
-
-
-class Entry(_Record, frozen=True, kw_only=True):
-    """One line of the ledger.
-
-    Attributes:
-        number: Its place, from 1.
-        kind: ``snapshot`` from the endpoint, or ``import`` of events from elsewhere.
-        started_at: When the run began.
-        finished_at: When the entry was written.
-        software: Name and version of what wrote it.
-        collected: The passes over the endpoint; empty for an import.
-        counts: What became of the events that arrived.
-        partitions: Every partition that an arriving event fell into, as it is now, oldest first.
-        previous: The hash of the entry before; null for the first.
-        hash: The SHA-256 of this entry's canonical JSON without this key.
-    """
-
-    number: int
-    kind: Literal["snapshot", "import"]
-    started_at: datetime
-    finished_at: datetime
-    collected: list[Collected]
-    counts: Counts
-    partitions: list[PartitionState]
-    previous: str | None
-    software: str = f"auditframe {__version__}"
-    hash: str = ""
-
-    def sealed(self) -> Entry:
-        """Return the entry with its hash."""
-        return msgspec.structs.replace(self, hash=self.computed_hash())
-
-    def computed_hash(self) -> str:
-        """Return the hash that the entry should carry."""
-        content = {key: value for key, value in msgspec.to_builtins(self).items() if key != "hash"}
-        return sha256(canonical(content)).hexdigest()
+    from auditframe.lake.records import PartitionState, QuarantineState, Removal
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +28,6 @@ class LedgerFault:
 
     path: Path
     what: str
-
-
-def canonical(value: object) -> bytes:
-    """Encode as JSON in the one way that is hashed: sorted keys, no white space, UTF-8."""
-    return msgspec.json.encode(value, order="sorted")
 
 
 def read_ledger(layout: Layout) -> tuple[Entry, ...]:
@@ -161,10 +48,13 @@ def check_ledger(layout: Layout) -> tuple[tuple[Entry, ...], tuple[LedgerFault, 
     faults: list[LedgerFault] = []
     for path in sorted(layout.ledger.glob("*.json")):
         try:
-            entry = msgspec.json.decode(path.read_bytes(), type=Entry)
+            text = path.read_bytes()
+            entry = msgspec.json.decode(text, type=Entry)
         except (msgspec.MsgspecError, UnicodeDecodeError, OSError) as error:
             faults.append(LedgerFault(path, f"The entry cannot be read: {error}."))
             continue
+        if text != canonical(entry):
+            faults.append(LedgerFault(path, "The entry is not written as the lake writes it, or a key stands twice."))
         faults += [LedgerFault(path, what) for what in _breaks(entry, path, entries[-1] if entries else None)]
         entries.append(entry)
     return tuple(entries), tuple(faults)
@@ -196,10 +86,38 @@ def coverage(entries: Iterable[Entry], scope: str) -> tuple[Window, ...]:
     )
 
 
-def current_partitions(entries: Sequence[Entry]) -> dict[str, PartitionState]:
-    """Return each partition as the ledger last left it, by ISO date, oldest first."""
+def current_partitions(entries: Iterable[Entry]) -> dict[str, PartitionState]:
+    """Return each partition that has events as the ledger last left it, by ISO date, oldest first."""
     states = {state.partition: state for entry in entries for state in entry.partitions}
-    return dict(sorted(states.items()))
+    return {day: state for day, state in sorted(states.items()) if state.sha256 is not None}
+
+
+def current_quarantine(entries: Iterable[Entry]) -> dict[int, QuarantineState]:
+    """Return each quarantine file as the ledger last left it, by the number of the entry that began it."""
+    states = {state.number: state for entry in entries for state in entry.quarantine}
+    return {number: state for number, state in sorted(states.items()) if state.sha256 is not None}
+
+
+def removals(entries: Iterable[Entry]) -> Iterator[Removal]:
+    """Yield every tombstone, oldest first."""
+    return (entry.removal for entry in entries if entry.removal is not None)
+
+
+def vanished(entries: Iterable[Entry]) -> dict[str, str]:
+    """Return the scope of each event that the endpoint does not return any more, by id, oldest finding first."""
+    gone: dict[str, str] = {}
+    for entry in entries:
+        for collected in entry.collected:
+            gone |= dict.fromkeys(collected.vanished, collected.scope)
+            for id_ in collected.returned:
+                gone.pop(id_, None)
+    return gone
+
+
+def latest_arrival(entries: Iterable[Entry], *, since: datetime) -> timedelta:
+    """Return the longest lateness that entries since an instant have measured; zero without late events."""
+    measured = [entry.lateness_s or 0 for entry in entries if entry.finished_at >= since]
+    return timedelta(seconds=max(measured, default=0))
 
 
 def _breaks(entry: Entry, path: Path, before: Entry | None) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import datetime
 from operator import itemgetter
 from typing import TYPE_CHECKING, Literal
 
@@ -49,8 +50,7 @@ def sort_arrivals(arriving: pa.Table, there: Mapping[str, str]) -> Sorted:
             first[id_] = raw
             new.append(row)
         elif not _same_payload(first[id_], raw):
-            reason = "The same id arrived before with another payload; the first one stays."
-            mutations.append(Quarantined(raw.encode(), reason, id_, "id"))
+            mutations.append(_mutation(arriving, row))
     return Sorted(arriving.take(pa.array(new, pa.int64())), len(arriving) - len(new) - len(mutations), tuple(mutations))
 
 
@@ -59,9 +59,20 @@ def texts(events: pa.Table, column: str) -> list[str]:
     return [str(value) for value in events[column].to_pylist()]
 
 
+def instants(events: pa.Table, column: str) -> list[datetime]:
+    """Return a column of instants that has no nulls as a list, in row order."""
+    return [value for value in events[column].to_pylist() if isinstance(value, datetime)]
+
+
 def merge(partition: pa.Table, new: pa.Table) -> pa.Table:
     """Put new events among those of a partition, in the partition's order."""
     return pa.concat_tables([partition, new]).sort_by(ORDER).combine_chunks()
+
+
+def _mutation(arriving: pa.Table, row: int) -> Quarantined:
+    id_, raw, scope, seen_at = (arriving[name][row].as_py() for name in ("id", "raw", "scope", "first_seen_at"))
+    reason = "The same id arrived before with another payload; the first one stays."
+    return Quarantined(raw.encode(), reason, id_, "id", scope=scope, seen_at=seen_at)
 
 
 def _same_payload(one: str, other: str) -> bool:

@@ -71,6 +71,23 @@ def put_new(data: bytes, target: Path, *, staging: Path) -> None:
         raise LakeError(f"{target} cannot be written: {error.strerror}.", path=target) from error
 
 
+def remove(path: Path) -> None:
+    """Remove a file for good; one that is gone already is no error."""
+    try:
+        path.unlink(missing_ok=True)
+        if path.parent.exists():
+            _sync_folder(path.parent)
+    except OSError as error:
+        raise LakeError(f"{path} cannot be removed: {error.strerror}.", path=path) from error
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder when nothing is left in it."""
+    if path.exists() and not any(path.iterdir()):
+        path.rmdir()
+        _sync_folder(path.parent)
+
+
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
     """Hold Ctrl-C back until a change and its account are both made; only the main thread receives it."""

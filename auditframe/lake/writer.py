@@ -2,81 +2,64 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 from datetime import UTC, datetime
-from hashlib import sha256
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from auditframe.catalogue import SCOPES
-from auditframe.errors import LakeCorruptError
+from auditframe.flatten import Flattened, flatten_texts
+from auditframe.lake.account import covered_by, late_rows, lateness_s, leave_entry, recover
+from auditframe.lake.derive import read_current, rebuilt
 from auditframe.lake.events import Events
 from auditframe.lake.index import Fingerprints
+from auditframe.lake.journal import Journal, drop_walk, read_walks, write_journal, write_walk
 from auditframe.lake.layout import Description, days_of, read_description
-from auditframe.lake.ledger import Counts, Entry, PartitionState, coverage, read_ledger, write_entry
-from auditframe.lake.merge import merge, sort_arrivals, texts
-from auditframe.lake.merkle import merkle_root
+from auditframe.lake.ledger import read_ledger, vanished
+from auditframe.lake.merge import instants, merge, sort_arrivals, texts
 from auditframe.lake.parquet import encode_partition, read_partition
+from auditframe.lake.quarantine import Kept, kept, read_quarantine, write_quarantine
+from auditframe.lake.records import Counts
+from auditframe.lake.removal import carry_out, plan_erasure, plan_expiry, removed_by
 from auditframe.lake.storage import make_folder, put, put_new, uninterrupted, writer_lock
 from auditframe.schema import arrow_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
-    from auditframe.flatten import Flattened, Quarantined
+    from auditframe.lake.journal import Walk
     from auditframe.lake.layout import Layout
-    from auditframe.lake.ledger import Collected
+    from auditframe.lake.records import Collected, Entry, Kind
+    from auditframe.window import Window
 
 _STORED = "SELECT id, raw FROM events SEMI JOIN arriving USING (id)"
-
-
-class Kept(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of a quarantine file.
-
-    Attributes:
-        kind: ``unplaced`` for what could not become a row, ``mutation`` for another payload of a known id.
-        event_id: Null when it has no usable one.
-        field: The field that is missing or unusable; "" when the whole text is.
-        reason: Why it is here, as a sentence.
-        text: What arrived; of bytes that are not UTF-8, null.
-        base64: These bytes; else null.
-        sha256: The hash of what arrived.
-        quarantined_at: When.
-    """
-
-    kind: Literal["unplaced", "mutation"]
-    event_id: str | None
-    field: str
-    reason: str
-    text: str | None
-    base64: str | None
-    sha256: str
-    quarantined_at: datetime
+_NAMES_OF_WALKS = ["id", "scope", "effective_at", "snapshot"]
 
 
 class Writer:
     """A lake held open for writing; get one from `open_writer`.
 
     Attributes:
+        entries: The ledger as it was found, oldest entry first.
         number: The number of the entry that this writer will leave.
     """
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        entries = read_ledger(layout)
-        self._previous = entries[-1] if entries else None
-        self._covered = {scope: coverage(entries, scope) for scope in SCOPES}
-        self._started_at = datetime.now(UTC)
-        self._touched = _unfinished(layout)
-        self._kept = {kept.sha256 for _, kept in read_quarantine(layout)}
+        self.entries = read_ledger(layout)
+        self.number = len(self.entries) + 1
+        self._covered = covered_by(self.entries)
+        self._removed = removed_by(self.entries)
+        self._journal = Journal(
+            number=self.number, kind="import", started_at=datetime.now(UTC), touched=[], quarantine=[]
+        )
+        self._kept = {item.sha256 for _, item in read_quarantine(layout)}
         self._counts = Counts()
+        self._lateness_s: int | None = None
         self._ids = Fingerprints()
         self._ids.add(texts(_events(layout).arrow("SELECT id FROM events"), "id"))
-        self.number = self._previous.number + 1 if self._previous else 1
 
     @property
     def counts(self) -> Counts:
@@ -93,46 +76,122 @@ class Writer:
         Returns:
             What became of these events.
         """
+        received = len(arriving.events) + len(arriving.quarantine)
+        arriving = self._removed.without(arriving)
         arrivals = sort_arrivals(arriving.events, self._stored(arriving.events))
-        self._touch(set(days_of(arriving.events)))
-        for day, rows in _by_day(self._stamped(arrivals.new)):
+        items = [kept("unplaced", item) for item in arriving.quarantine]
+        items += [kept("mutation", item) for item in arrivals.mutations]
+        self._note(touched=set(days_of(arriving.events)), quarantine={self.number} if items else set())
+        new = self._stamped(arrivals.new)
+        for day, rows in _by_day(new):
             self._merge_into(day, rows)
             self._ids.add(texts(rows, "id"))
-        self._keep(_kept("unplaced", item) for item in arriving.quarantine)
-        self._keep(_kept("mutation", item) for item in arrivals.mutations)
+        self._keep(items)
+        late = late_rows(new, self._covered)
+        self._lateness_s = _longer(self._lateness_s, lateness_s(late))
         counts = Counts(
-            received=len(arriving.events) + len(arriving.quarantine),
-            new=len(arrivals.new),
+            received=received,
+            new=len(new),
             known=arrivals.known,
             mutated=len(arrivals.mutations),
             quarantined=len(arriving.quarantine),
-            late=self._late(arrivals.new),
+            erased=received - len(arriving.events) - len(arriving.quarantine),
+            late=len(late),
         )
         self._counts += counts
         return counts
 
     @uninterrupted()
-    def commit(self, kind: Literal["snapshot", "import"], collected: Sequence[Collected] = ()) -> Entry:
+    def commit(self, kind: Kind, collected: Sequence[Collected] = ()) -> Entry:
         """Leave the ledger entry that proves what was added."""
-        entry = Entry(
-            number=self.number,
-            kind=kind,
-            started_at=self._started_at,
-            finished_at=datetime.now(UTC),
-            collected=list(collected),
-            counts=self._counts,
-            partitions=[self._state(day) for day in sorted(self._touched) if self._layout.partition_file(day).exists()],
-            previous=self._previous.hash if self._previous else None,
-        )
-        written = write_entry(self._layout, entry)
-        self._layout.intent.unlink(missing_ok=True)
-        return written
+        journal = msgspec.structs.replace(self._journal, kind=kind)
+        return leave_entry(self._layout, journal, collected=collected, counts=self._counts, lateness_s=self._lateness_s)
 
-    def _touch(self, days: set[str]) -> None:
-        """Note, before they change, which partitions the next entry must speak of, should this run be killed."""
-        if not days <= self._touched:
-            self._touched |= days
-            put(msgspec.json.encode(sorted(self._touched)), self._layout.intent, staging=self._layout.staging)
+    def walks(self) -> tuple[Walk, ...]:
+        """Return the windows that earlier runs cut short."""
+        return tuple(walk for walk in read_walks(self._layout) if not walk.is_whole)
+
+    @uninterrupted()
+    def note(self, walk: Walk, *, instead_of: Walk | None = None) -> None:
+        """Put down how far a window was read; what it brought must have been added before."""
+        self._note()
+        write_walk(self._layout, walk)
+        if instead_of is not None and instead_of.window != walk.window:
+            drop_walk(self._layout, instead_of)
+
+    def missing(self, scope: str, window: Window, returned: Collection[str]) -> list[str]:
+        """Return the ids of a window that an earlier snapshot brought and that are not among those returned now."""
+        snapshots = {entry.number for entry in self.entries if entry.kind in ("snapshot", "recovery")}
+        found: list[str] = []
+        for day in self._days_of(window):
+            path = self._layout.partition_file(day)
+            rows = read_partition(path, path=path, columns=_NAMES_OF_WALKS)
+            came = zip(rows["scope"].to_pylist(), rows["snapshot"].to_pylist(), strict=True)
+            brought = [found_in == scope and number in snapshots for found_in, number in came]
+            placed = zip(texts(rows, "id"), instants(rows, "effective_at"), brought, strict=True)
+            found += [id_ for id_, at, is_own in placed if is_own and at in window and id_ not in returned]
+        return found
+
+    def vanished(self) -> dict[str, str]:
+        """Return the scope of each event that the endpoint did not return any more, by id."""
+        return vanished(self.entries)
+
+    def retry_quarantine(self) -> Entry:
+        """Try again to place what could not be placed; what can be now becomes a row."""
+        held = list(read_quarantine(self._layout))
+        tried = [item for _, item in held if item.kind == "unplaced"]
+        still = {item.sha256 for item in tried if flatten_texts([item.content]).quarantine}
+        changed = {number for number, item in held if item.kind == "unplaced" and item.sha256 not in still}
+        self._note(quarantine=changed, kind="retry")
+        for item in tried:
+            self.add(flatten_texts([item.content], scope=item.scope, seen_at=item.quarantined_at))
+        for number in sorted(changed):
+            items = [item for found, item in held if found == number]
+            left = [item for item in items if item.kind == "mutation" or item.sha256 in still]
+            write_quarantine(self._layout, number, left)
+        return self.commit("retry")
+
+    def rebuild(self) -> Entry | None:
+        """Derive every partition anew from ``raw``; None when each is as it should be."""
+        for day, path in self._layout.partitions().items():
+            data = rebuilt(path)
+            if data is not None:
+                self._note(touched={day}, kind="rebuild")
+                put(data, path, staging=self._layout.staging)
+        return self.commit("rebuild") if self._journal.touched else None
+
+    def expire(self, *, before: datetime, reason: str) -> Entry:
+        """Remove every event before an instant, and leave a tombstone."""
+        return self._remove(plan_expiry(self._layout, self.entries, before=before, reason=reason))
+
+    def erase(self, *, names: Sequence[str], reason: str) -> Entry:
+        """Remove every event that names somebody, and leave a tombstone."""
+        return self._remove(plan_erasure(self._layout, self.entries, names=names, reason=reason))
+
+    @uninterrupted()
+    def _remove(self, journal: Journal) -> Entry:
+        write_journal(self._layout, journal)
+        carry_out(self._layout, journal)
+        return leave_entry(self._layout, journal)
+
+    def _note(
+        self, *, touched: Collection[str] = (), quarantine: Collection[int] = (), kind: Kind | None = None
+    ) -> None:
+        """Note, before they change, what the next entry must speak of, should this run be killed."""
+        noted = msgspec.structs.replace(
+            self._journal,
+            touched=sorted({*self._journal.touched, *touched}),
+            quarantine=sorted({*self._journal.quarantine, *quarantine}),
+            kind=kind or self._journal.kind,
+        )
+        if noted != self._journal or not self._layout.journal.exists():
+            self._journal = noted
+            write_journal(self._layout, noted)
+
+    def _days_of(self, window: Window) -> list[str]:
+        first = window.start.date().isoformat() if window.start else ""
+        last = window.end.date().isoformat() if window.end else "~"
+        return [day for day in self._layout.partitions() if first <= day <= last]
 
     def _stored(self, arriving: pa.Table) -> dict[str, str]:
         """Find the arriving ids that the lake holds: an id has one row, whatever day it comes back with."""
@@ -151,42 +210,22 @@ class Writer:
     def _stamped(self, new: pa.Table) -> pa.Table:
         schema = arrow_schema()
         seen, snapshot = schema.get_field_index("first_seen_at"), schema.get_field_index("snapshot")
-        seen_at = pc.fill_null(new["first_seen_at"], pa.scalar(self._started_at, schema.field(seen).type))
+        seen_at = pc.fill_null(new["first_seen_at"], pa.scalar(self._journal.started_at, schema.field(seen).type))
         numbers = pa.array([self.number] * len(new), pa.int64())
         return new.set_column(seen, schema.field(seen), seen_at).set_column(snapshot, schema.field(snapshot), numbers)
 
     def _merge_into(self, day: str, rows: pa.Table) -> None:
         path = self._layout.partition_file(day)
-        there = read_partition(path, path=path) if path.exists() else arrow_schema().empty_table()
+        there = read_current(path) if path.exists() else arrow_schema().empty_table()
         put(encode_partition(merge(there, rows)), path, staging=self._layout.staging)
-
-    def _state(self, day: str) -> PartitionState:
-        path = self._layout.partition_file(day)
-        data = path.read_bytes()
-        raws = texts(read_partition(data, path=path, columns=["raw"]), "raw")
-        return PartitionState(
-            partition=day, rows=len(raws), merkle_root=merkle_root(raws), sha256=sha256(data).hexdigest()
-        )
 
     def _keep(self, items: Iterable[Kept]) -> None:
         """Add lines to this entry's quarantine file; what an earlier one holds is not held twice."""
-        fresh = {kept.sha256: kept for kept in items if kept.sha256 not in self._kept}
-        if not fresh:
-            return
-        path = self._layout.quarantine_file(self.number)
-        there = path.read_bytes() if path.exists() else b""
-        lines = b"".join(msgspec.json.encode(kept) + b"\n" for kept in fresh.values())
-        put(there + lines, path, staging=self._layout.staging)
-        self._kept |= fresh.keys()
-
-    def _late(self, new: pa.Table) -> int:
-        """Count the new events inside windows that an earlier snapshot had read whole."""
-        placed = zip(new["scope"].to_pylist(), new["effective_at"].to_pylist(), strict=True)
-        return sum(
-            any(instant in window for window in self._covered.get(scope, ()))
-            for scope, instant in placed
-            if scope is not None and instant is not None
-        )
+        fresh = {item.sha256: item for item in items if item.sha256 not in self._kept}
+        if fresh:
+            there = [item for number, item in read_quarantine(self._layout) if number == self.number]
+            write_quarantine(self._layout, self.number, [*there, *fresh.values()])
+            self._kept |= fresh.keys()
 
 
 @contextlib.contextmanager
@@ -205,34 +244,14 @@ def open_writer(layout: Layout) -> Iterator[Writer]:
         if not layout.description.exists():
             _found_lake(layout)
         for leftover in layout.staging.iterdir():
-            if leftover not in (layout.lock, layout.intent):
+            if leftover not in (layout.lock, layout.journal):
                 leftover.unlink()  # a killed writer's unfinished file
+        recover(layout)
         yield Writer(layout)
 
 
-def read_quarantine(layout: Layout) -> Iterator[tuple[int, Kept]]:
-    """Yield every quarantined item with the number of the entry that met it, oldest entry first.
-
-    Raises:
-        LakeCorruptError: A line is not what the lake wrote.
-    """
-    for path in sorted(layout.quarantine.glob("*.jsonl")):
-        try:
-            items = msgspec.json.Decoder(Kept).decode_lines(path.read_bytes())
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise LakeCorruptError(f"{path} is not what the lake wrote: {error}.", path=path) from error
-        for item in items:
-            yield int(path.stem), item
-
-
-def _unfinished(layout: Layout) -> set[str]:
-    """Return the partitions that a killed run may have changed without leaving an entry."""
-    try:
-        return set(msgspec.json.decode(layout.intent.read_bytes(), type=list[str]))
-    except FileNotFoundError:
-        return set()
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return set(layout.partitions())  # damaged: speak of every one
+def _longer(one: int | None, other: int | None) -> int | None:
+    return max((each for each in (one, other) if each is not None), default=None)
 
 
 def _found_lake(layout: Layout) -> None:
@@ -255,20 +274,3 @@ def _by_day(rows: pa.Table) -> Iterator[tuple[str, pa.Table]]:
     days = days_of(rows)
     for day in sorted(set(days)):
         yield day, rows.filter(pa.array([found == day for found in days], pa.bool_()))
-
-
-def _kept(kind: Literal["unplaced", "mutation"], item: Quarantined) -> Kept:
-    try:
-        text, encoded = item.text.decode(), None
-    except UnicodeDecodeError:
-        text, encoded = None, base64.b64encode(item.text).decode()
-    return Kept(
-        kind=kind,
-        event_id=item.event_id,
-        field=item.field,
-        reason=item.reason,
-        text=text,
-        base64=encoded,
-        sha256=sha256(item.text).hexdigest(),
-        quarantined_at=datetime.now(UTC),
-    )

@@ -1,0 +1,175 @@
+"""The account of a run: its ledger entry, and the one that a later run leaves for a run that was killed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from auditframe.catalogue import SCOPES
+from auditframe.lake.journal import Journal, drop_walk, read_journal, read_walks
+from auditframe.lake.ledger import coverage, read_ledger, write_entry
+from auditframe.lake.merge import instants, texts
+from auditframe.lake.merkle import merkle_root
+from auditframe.lake.parquet import read_partition
+from auditframe.lake.quarantine import quarantine_state, read_quarantine
+from auditframe.lake.records import Collected, Counts, Entry, PartitionState, Span
+from auditframe.lake.removal import carry_out
+from auditframe.lake.storage import remove
+from auditframe.schema import arrow_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from auditframe.lake.journal import Walk
+    from auditframe.lake.layout import Layout
+    from auditframe.window import Window
+
+_SECOND = timedelta(seconds=1)
+
+
+def leave_entry(
+    layout: Layout,
+    journal: Journal,
+    *,
+    collected: Sequence[Collected] = (),
+    counts: Counts | None = None,
+    lateness_s: int | None = None,
+) -> Entry:
+    """Write the entry that speaks for everything a journal names, and close the journal."""
+    entries = read_ledger(layout)
+    entry = Entry(
+        number=journal.number,
+        kind=journal.kind,
+        started_at=journal.started_at,
+        finished_at=datetime.now(UTC),
+        collected=list(collected),
+        counts=counts or Counts(),
+        lateness_s=lateness_s,
+        partitions=[_state(layout, day) for day in sorted(journal.touched)],
+        quarantine=[quarantine_state(layout, number) for number in sorted(journal.quarantine)],
+        removal=journal.removal,
+        previous=entries[-1].hash if entries else None,
+    )
+    written = write_entry(layout, entry)
+    _close(layout, written.number)
+    return written
+
+
+def recover(layout: Layout) -> None:
+    """Leave the entry that a killed run could not leave; what it was removing is removed."""
+    entries = read_ledger(layout)
+    if not layout.journal.exists():
+        return _close(layout, len(entries))
+    journal = read_journal(layout) or _of_everything(layout, number=len(entries) + 1)
+    if journal.number <= len(entries):
+        return _close(layout, len(entries))
+    if journal.removal is not None:
+        carry_out(layout, journal)
+        leave_entry(layout, journal)
+        return None
+    rows = _brought(layout, journal)
+    leave_entry(
+        layout,
+        msgspec.structs.replace(journal, kind="recovery"),
+        collected=collected_of(walk for walk in read_walks(layout) if walk.number == journal.number),
+        counts=_counts(layout, journal, rows, entries),
+        lateness_s=lateness_s(late_rows(rows, covered_by(entries))),
+    )
+    return None
+
+
+def collected_of(walks: Iterable[Walk]) -> list[Collected]:
+    """Say of a killed run's walks what its passes over the endpoint brought."""
+    by_scope: dict[str, list[Walk]] = {scope: [] for scope in SCOPES}
+    for walk in walks:
+        by_scope[walk.scope].append(walk)
+    return [_collected(scope, found) for scope, found in by_scope.items() if found]
+
+
+def covered_by(entries: Sequence[Entry]) -> dict[str, tuple[Window, ...]]:
+    """Return the covered windows of each scope."""
+    return {scope: coverage(entries, scope) for scope in SCOPES}
+
+
+def late_rows(rows: pa.Table, covered: Mapping[str, Sequence[Window]]) -> pa.Table:
+    """Return the rows inside windows that an earlier snapshot had read whole."""
+    placed = zip(rows["scope"].to_pylist(), instants(rows, "effective_at"), strict=True)
+    late = [any(instant in window for window in covered.get(scope or "", ())) for scope, instant in placed]
+    return rows.filter(pa.array(late, pa.bool_()))
+
+
+def lateness_s(late: pa.Table) -> int | None:
+    """Return the longest time from ``effective_at`` to ``first_seen_at`` [s], rounded up; None without rows."""
+    pairs = zip(instants(late, "first_seen_at"), instants(late, "effective_at"), strict=True)
+    longest = max((seen - at for seen, at in pairs), default=None)
+    return None if longest is None else max(-(-longest // _SECOND), 0)
+
+
+def _state(layout: Layout, day: str) -> PartitionState:
+    path = layout.partition_file(day)
+    if not path.exists():
+        return PartitionState(partition=day, rows=0, merkle_root=merkle_root([]), sha256=None)
+    data = path.read_bytes()
+    raws = texts(read_partition(data, path=path, columns=["raw"]), "raw")
+    return PartitionState(partition=day, rows=len(raws), merkle_root=merkle_root(raws), sha256=sha256(data).hexdigest())
+
+
+def _close(layout: Layout, number: int) -> None:
+    """Forget what the entries up to a number speak for."""
+    remove(layout.journal)
+    for walk in read_walks(layout):
+        if walk.is_whole and walk.number <= number:
+            drop_walk(layout, walk)
+
+
+def _of_everything(layout: Layout, *, number: int) -> Journal:
+    """Stand in for a damaged journal: the run may have changed anything."""
+    return Journal(
+        number=number,
+        kind="recovery",
+        started_at=datetime.now(UTC),
+        touched=list(layout.partitions()),
+        quarantine=[int(path.stem) for path in layout.quarantine.glob("*.jsonl") if path.stem.isdigit()],
+    )
+
+
+def _brought(layout: Layout, journal: Journal) -> pa.Table:
+    """Return the rows that the killed run had added."""
+    names = ["scope", "effective_at", "first_seen_at", "snapshot"]
+    paths = [path for day in sorted(journal.touched) if (path := layout.partition_file(day)).exists()]
+    parts = [read_partition(path, path=path, columns=names) for path in paths]
+    rows = pa.concat_tables([arrow_schema().empty_table().select(names), *parts])
+    return rows.filter(pc.is_in(rows["snapshot"], pa.array([journal.number], pa.int64())))
+
+
+def _counts(layout: Layout, journal: Journal, rows: pa.Table, entries: Sequence[Entry]) -> Counts:
+    kinds = Counter(item.kind for number, item in read_quarantine(layout) if number == journal.number)
+    return Counts(
+        received=len(rows) + kinds.total(),
+        new=len(rows),
+        mutated=kinds["mutation"],
+        quarantined=kinds["unplaced"],
+        late=len(late_rows(rows, covered_by(entries))),
+    )
+
+
+def _collected(scope: str, walks: Sequence[Walk]) -> Collected:
+    read = [walk.read for walk in walks if walk.is_whole]
+    return Collected(
+        scope=scope,
+        status="interrupted",
+        windows=[Span(start=window.start, end=window.end) for window in read if window and window.end],
+        pages=sum(walk.pages for walk in walks),
+        first_request_id=walks[0].first_request_id,
+        last_request_id=walks[-1].last_request_id,
+        order=next((walk.order for walk in walks if walk.order), None),
+        outside=sum(walk.outside for walk in walks),
+        vanished=[id_ for walk in walks if walk.is_whole for id_ in walk.vanished],
+        returned=[id_ for walk in walks if walk.is_whole for id_ in walk.returned],
+    )

@@ -1,0 +1,105 @@
+"""What arrived and has no row: one file of lines for each entry whose run met some."""
+
+from __future__ import annotations
+
+import base64
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from auditframe.errors import LakeCorruptError
+from auditframe.lake.records import QuarantineState
+from auditframe.lake.storage import put, remove
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from auditframe.flatten import Quarantined
+    from auditframe.lake.layout import Layout
+
+
+class Kept(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One line of a quarantine file.
+
+    Attributes:
+        kind: ``unplaced`` for what could not become a row, ``mutation`` for another payload of a known id.
+        event_id: Null when it has no usable one.
+        field: The field that is missing or unusable; "" when the whole text is.
+        reason: Why it is here, as a sentence.
+        text: What arrived; of bytes that are not UTF-8, null.
+        base64: These bytes; else null.
+        sha256: The hash of what arrived.
+        scope: The pass that brought it; null when nobody said.
+        quarantined_at: When.
+    """
+
+    kind: Literal["unplaced", "mutation"]
+    event_id: str | None
+    field: str
+    reason: str
+    text: str | None
+    base64: str | None
+    sha256: str
+    scope: str | None
+    quarantined_at: datetime
+
+    @property
+    def content(self) -> bytes:
+        """What arrived, byte for byte."""
+        return base64.b64decode(self.base64 or "") if self.text is None else self.text.encode()
+
+
+def kept(kind: Literal["unplaced", "mutation"], item: Quarantined) -> Kept:
+    """Make the line that holds an item."""
+    try:
+        text, encoded = item.text.decode(), None
+    except UnicodeDecodeError:
+        text, encoded = None, base64.b64encode(item.text).decode()
+    return Kept(
+        kind=kind,
+        event_id=item.event_id,
+        field=item.field,
+        reason=item.reason,
+        text=text,
+        base64=encoded,
+        sha256=sha256(item.text).hexdigest(),
+        scope=item.scope,
+        quarantined_at=item.seen_at or datetime.now(UTC),
+    )
+
+
+def read_quarantine(layout: Layout) -> Iterator[tuple[int, Kept]]:
+    """Yield every quarantined item with the number of the entry that met it, oldest entry first.
+
+    Raises:
+        LakeCorruptError: A line is not what the lake wrote.
+    """
+    for path in sorted(layout.quarantine.glob("*.jsonl")):
+        try:
+            items = msgspec.json.Decoder(Kept).decode_lines(path.read_bytes())
+            number = int(path.stem)
+        except (msgspec.MsgspecError, ValueError) as error:
+            raise LakeCorruptError(f"{path} is not what the lake wrote: {error}.", path=path) from error
+        for item in items:
+            yield number, item
+
+
+def write_quarantine(layout: Layout, number: int, items: Iterable[Kept]) -> None:
+    """Replace the file of an entry's quarantine; without items there is none."""
+    path = layout.quarantine_file(number)
+    lines = b"".join(msgspec.json.encode(item) + b"\n" for item in items)
+    if lines:
+        put(lines, path, staging=layout.staging)
+    else:
+        remove(path)
+
+
+def quarantine_state(layout: Layout, number: int) -> QuarantineState:
+    """Say how an entry's quarantine file is now."""
+    path = layout.quarantine_file(number)
+    if not path.exists():
+        return QuarantineState(number=number, items=0, sha256=None)
+    data = path.read_bytes()
+    return QuarantineState(number=number, items=data.count(b"\n"), sha256=sha256(data).hexdigest())
