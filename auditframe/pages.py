@@ -8,10 +8,11 @@ page (an object with ``data``), an array of events or pages, an event, or a JSON
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
@@ -50,7 +51,10 @@ class _Document(msgspec.Struct):
 
 
 class _Head(msgspec.Struct):
+    """The keys by which an event is known and placed in time."""
+
     id: Any = None
+    effective_at: Any = None
 
 
 def _exact_integer(digits: str) -> int | Decimal:
@@ -70,6 +74,18 @@ _as_members = msgspec.json.Decoder(dict[str, Raw])
 _BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
 
 
+class Head(NamedTuple):
+    """What tells an event from others, and when it was.
+
+    Attributes:
+        id: Its id; None when it has no usable one.
+        effective_at: Its time [s]; None when it is no finite number.
+    """
+
+    id: str | None
+    effective_at: float | None
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """What one body holds.
@@ -86,11 +102,24 @@ class Page:
     first_id: str | None = None
     last_id: str | None = None
     has_more: bool | None = None
+    _heads: tuple[Head, ...] | None = field(default=None, init=False, repr=False, compare=False)
+
+    @property
+    def heads(self) -> tuple[Head, ...]:
+        """The id and the time of each event, in the same order; decoded on first use."""
+        if self._heads is None:
+            object.__setattr__(self, "_heads", tuple(map(_head, self.events)))
+        return self._heads or ()
 
     @property
     def ids(self) -> tuple[str | None, ...]:
         """The id of each event, in the same order; None where it has no usable one."""
-        return tuple(map(event_id, self.events))
+        return tuple(head.id for head in self.heads)
+
+    @property
+    def times(self) -> tuple[float | None, ...]:
+        """The `effective_at` of each event [s], in the same order; None where it is no finite number."""
+        return tuple(head.effective_at for head in self.heads)
 
 
 def parse_page(body: bytes) -> Page:
@@ -119,11 +148,7 @@ def parse_page(body: bytes) -> Page:
 
 def event_id(event: bytes) -> str | None:
     """Return the id in an event's JSON text; None when it has no usable one."""
-    try:
-        found = _as_head.decode(event).id
-    except REFUSALS:
-        found = _lenient_id(event)
-    return found if isinstance(found, str) and found else None
+    return _head(event).id
 
 
 def split_members(event: bytes) -> dict[str, bytes] | None:
@@ -243,10 +268,30 @@ def _unquoted(element: bytes) -> bytes:
     return _bytes(str(parse_value(element))) if element[:1] == b'"' else element
 
 
-def _lenient_id(event: bytes) -> object:
+def _head(event: bytes) -> Head:
+    try:
+        found = _as_head.decode(event)
+    except REFUSALS:
+        found = _lenient_head(event)
+    id_, at = found.id, found.effective_at
+    # No test for finiteness: Python's take no whole number beyond a double, and NaN differs from itself.
+    is_time = isinstance(at, int | float) and not isinstance(at, bool) and -math.inf < at < math.inf
+    return Head(id_ if isinstance(id_, str) and id_ else None, at if is_time else None)
+
+
+def _lenient_head(event: bytes) -> _Head:
     members = split_members(event) or {}
-    found = parse_value(members["id"]) if "id" in members else None
-    return found if isinstance(found, str) and not re.search("[\ud800-\udfff]", found) else None
+    found = _Head(**{key: _decoded(members[key]) for key in ("id", "effective_at") if key in members})
+    if isinstance(found.id, str) and re.search("[\ud800-\udfff]", found.id):
+        found.id = None
+    return found
+
+
+def _decoded(value: bytes) -> Any:
+    try:
+        return parse_value(value)
+    except ValueError:
+        return None  # nested too deeply: no id and no time
 
 
 # Below, the slow way for what msgspec refuses: the standard library's scanner, which takes lone

@@ -24,6 +24,7 @@ import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
 from auditframe import __version__
 from auditframe.catalogue import SCOPES
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 KEY = "sk-admin-made-up-0123456789"
 QUICK = Retry(attempts=3, timeout_s=20, wait_initial_s=0.001, wait_max_s=0.002, jitter_s=0)
 ONCE = Retry(attempts=1)
+PATIENT = Retry(attempts=9, timeout_s=20, wait_initial_s=0.01, wait_max_s=0.1, jitter_s=0)
 BASE = "https://audit.example.com/v1"
 
 Step = httpx.Response | Exception
@@ -871,6 +873,272 @@ def test_no_endpoint_makes_a_walk_loop_or_end_without_its_word(data: st.DataObje
     assert len(pages) <= 8
 
 
+# Where a walk goes on
+
+
+def test_a_page_names_the_cursors_that_may_lead_on_best_first() -> None:
+    pages, _ = fetch(
+        page(["a", "b", None], has_more=True, last_id="L"),
+        page(["c"], has_more=True, last_id="M"),
+        page(["d"], has_more=False, last_id="N"),
+    )
+
+    assert [fetched.next_cursors for fetched in pages] == [("L", "b"), ("c", "M"), ()]
+
+
+def test_a_cursor_that_was_sent_is_not_named_again() -> None:
+    pages, _ = fetch(page(["a"], has_more=True, last_id="L"), page(["b"], has_more=True, last_id="a"), page([]))
+
+    assert [fetched.next_cursors for fetched in pages][:2] == [("a", "L"), ("b",)]
+
+
+def test_a_walk_resumes_after_the_page_whose_cursors_it_gets() -> None:
+    whole, _ = fetch(page(["a", "b"], has_more=True), page(["c"], has_more=True), page(["d"], has_more=False))
+    rest, script = fetch(page(["c"], has_more=True), page(["d"], has_more=False), resume=whole[0].next_cursors)
+
+    assert script.cursors == ["b", "c"]
+    assert [fetched.number for fetched in rest] == [0, 1]
+    assert [fetched.page for fetched in rest] == [fetched.page for fetched in whole[1:]]
+
+
+@pytest.mark.parametrize("status", [400, 404])
+def test_a_refused_cursor_of_a_resume_gives_way_to_the_next(status: int) -> None:
+    pages, script = fetch(refused(status), page(["c"], has_more=False), resume=["b", "L"])
+
+    assert script.cursors == ["b", "L"]
+    assert pages[0].cursor == "L"
+
+
+def test_when_every_cursor_of_a_resume_is_refused_the_walk_starts_at_its_beginning() -> None:
+    pages, script = fetch(
+        refused(400), refused(404), page(["a", "b"], has_more=True), page(["c"], has_more=False), resume=("b", "L")
+    )
+
+    assert script.cursors == ["b", "L", None, "b"]
+    assert [(fetched.cursor, fetched.number) for fetched in pages] == [(None, 0), ("b", 1)]
+
+
+def test_a_query_that_is_refused_at_its_beginning_too_is_a_request_error() -> None:
+    with pytest.raises(RequestError):
+        fetch(refused(400), refused(400), resume=("b",))
+
+
+@pytest.mark.parametrize("status", [401, 403, 422, 500])
+def test_another_failure_of_a_resume_is_raised_as_it_is(status: int) -> None:
+    with pytest.raises(ApiError) as caught:
+        fetch(refused(status), resume=("b", "L"))
+
+    assert caught.value.status_code == status
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"resume": ("a",), "after": "b"},
+        {"resume": ("a",), "before": "b"},
+        {"resume": "text"},
+        {"resume": ("",)},
+        {"resume": (7,)},
+    ],
+)
+def test_a_resume_that_cannot_be_meant_is_refused_before_anything_is_sent(asked: dict[str, Any]) -> None:
+    with Client(KEY, transport=Script()) as client, pytest.raises(RequestError, match="resume"):
+        client.fetch_pages(**asked)
+
+
+# The direction of a walk
+
+
+def steps_of(*times: Sequence[float | None]) -> list[httpx.Response]:
+    """Pages with rows at these times; the last page says that it is the last."""
+    made = []
+    for number, row in enumerate(times):
+        rows = [
+            {"id": f"{number}-{n}", "type": "x"} | ({} if time is None else {"effective_at": time})
+            for n, time in enumerate(row)
+        ]
+        made.append(
+            reply(json.dumps({"data": rows, "last_id": f"L{number}", "has_more": row is not times[-1]}).encode())
+        )
+    return made
+
+
+def orders_of(*times: Sequence[float | None], **asked: Any) -> list[str | None]:
+    return [fetched.order for fetched in fetch(*steps_of(*times), **asked)[0]]
+
+
+@pytest.mark.parametrize(
+    ("times", "orders"),
+    [
+        ([[9, 8], [7]], ["newest_first"] * 2),
+        ([[1, 2], [3]], ["oldest_first"] * 2),
+        ([[5], [4]], [None, "newest_first"]),
+        ([[5], [6]], [None, "oldest_first"]),
+        ([[5, 5], [5]], [None, None]),
+        ([[None, 3, None, 2, None]], ["newest_first"]),
+        ([[None], [], [4], [3]], [None, None, None, "newest_first"]),
+        ([[4, 5], [3, 3]], ["oldest_first", "newest_first"]),
+        ([[9, 7], [8, 6], [7, 5]], ["newest_first"] * 3),
+        ([[5], [5, 4]], [None, "newest_first"]),
+    ],
+)
+def test_the_order_is_what_the_pages_have_shown_so_far(
+    times: list[list[float | None]], orders: list[str | None]
+) -> None:
+    assert orders_of(*times) == orders
+
+
+def test_a_walk_backwards_has_the_order_in_which_it_is_seen() -> None:
+    assert orders_of([9, 8], [11, 10], before="f") == ["newest_first", "oldest_first"]
+
+
+@pytest.mark.parametrize(("times", "was", "now"), [([9, 8, 7, 8], "older", "newer"), ([1, 2, 1], "newer", "older")])
+def test_a_walk_that_turns_round_raises_and_says_after_which_page(times: list[float], was: str, now: str) -> None:
+    script = Script(*steps_of(*([time] for time in times), []))
+    with Client(KEY, base_url=BASE, transport=script, retry=QUICK) as client:
+        pages, error = collect(client)
+
+    assert isinstance(error, PageError)
+    assert not error.retryable
+    assert f"went to {was} events, and after page {len(times) - 2} they go to {now} ones" in str(error)
+    assert "Run it again, or over a shorter window" in str(error)
+    assert len(pages) == len(script.requests) - 1 == len(times) - 1
+
+
+@given(st.lists(st.integers(0, 10**6), min_size=1, max_size=40), st.integers(1, 5), st.booleans())
+def test_a_sorted_listing_never_turns_round_however_it_is_cut(times: list[int], size: int, is_newest: bool) -> None:
+    times.sort(reverse=is_newest)
+    cut = [times[start : start + size] for start in range(0, len(times), size)]
+    last = orders_of(*cut)[-1]
+
+    assert last == (None if times[0] == times[-1] else "newest_first" if is_newest else "oldest_first")
+
+
+@given(st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=3), min_size=1, max_size=8))
+def test_times_that_overlap_never_stop_a_walk(jitter: list[list[int]]) -> None:
+    times = [[10 * -number + each for each in [*row, -5, 12]] for number, row in enumerate(jitter)]
+
+    assert len(orders_of(*times)) == len(times)
+
+
+# The endpoint's clock
+
+
+def dated(moment: datetime | str | None) -> httpx.Response:
+    if moment is None:
+        return page(["a"], has_more=False)
+    shown = moment if isinstance(moment, str) else format_datetime(moment, usegmt=True)
+    return reply(body(["a"], has_more=False), date=shown)
+
+
+@pytest.mark.parametrize("off", [timedelta(days=-400), timedelta(hours=-1), timedelta(hours=1), timedelta(days=400)])
+def test_asked_at_is_before_the_answer_on_both_clocks(off: timedelta) -> None:
+    date = (datetime.now(UTC) + off).replace(microsecond=0)
+    earliest = datetime.now(UTC)
+    fetched = fetch(dated(date))[0][0]
+    latest = datetime.now(UTC)
+
+    assert fetched.date == date
+    assert fetched.asked_at <= min(fetched.received_at, date)
+    assert earliest - max(-off, timedelta()) - timedelta(seconds=2) <= fetched.asked_at <= latest
+
+
+def test_the_time_of_the_request_comes_off_the_endpoints_clock() -> None:
+    date = datetime(2020, 1, 1, tzinfo=UTC)
+
+    def slow(_: httpx.Request) -> httpx.Response:
+        time.sleep(0.2)
+        return dated(date)
+
+    with Client(KEY, transport=httpx.MockTransport(slow)) as client:
+        fetched = next(client.fetch_pages())
+
+    assert date - timedelta(seconds=5) < fetched.asked_at <= date - timedelta(seconds=0.2)
+
+
+@pytest.mark.parametrize(
+    "value", [None, "", "soon", "Fri, 31 Dec 9999 23:59:59 -2300", "Thu, 01 Jan 1903 00:00:00 GMT", "9" * 500]
+)
+def test_without_a_usable_date_the_local_clock_alone_counts(value: str | None) -> None:
+    earliest = datetime.now(UTC)
+    fetched = fetch(dated(value))[0][0]
+
+    assert fetched.date is None
+    assert earliest <= fetched.asked_at <= fetched.received_at
+
+
+def test_asked_at_is_of_the_request_that_succeeded() -> None:
+    patience = Retry(attempts=2, wait_initial_s=0.2, jitter_s=0)
+    earliest = datetime.now(UTC)
+    fetched = fetch(refused(500), dated(None), retry=patience)[0][0]
+
+    assert fetched.asked_at >= earliest + timedelta(seconds=0.2)
+
+
+# Limits of the rate
+
+
+@pytest.fixture
+def waits() -> Iterator[list[RetryDetails]]:
+    told: list[RetryDetails] = []
+
+    def tell(details: RetryDetails) -> None:
+        told.append(details)
+
+    set_on_retry_hooks([tell])
+    yield told
+    set_on_retry_hooks(None)
+
+
+def test_the_wait_after_a_429_and_after_another_failure_is_told(waits: list[RetryDetails]) -> None:
+    fetch(refused(429, retry_after="0.05"), refused(503, retry_after="0.02"), refused(500), dated(None), retry=PATIENT)
+
+    assert [type(each.caused_by) for each in waits] == [RateLimitError, ServerError, ServerError]
+    assert [each.wait_for for each in waits] == pytest.approx([0.05, 0.02, 0.04], abs=0.01)
+    assert [each.retry_num for each in waits] == [1, 2, 3]
+
+
+def test_a_429_that_never_heals_is_raised_after_the_attempts() -> None:
+    script = Script(*(refused(429) for _ in range(9)))
+    with Client(KEY, base_url=BASE, transport=script, retry=QUICK) as client:
+        error = collect(client)[1]
+
+    assert isinstance(error, RateLimitError)
+    assert len(script.requests) == 3
+
+
+def test_a_hold_is_for_every_walk_of_the_client() -> None:
+    script = Script(refused(429, retry_after="3600"), dated(None))
+    with Client(KEY, base_url=BASE, transport=script, retry=QUICK) as client:
+        first, second = collect(client)[1], collect(client)[1]
+
+    assert isinstance(first, RateLimitError)
+    assert isinstance(second, RateLimitError)
+    assert len(script.requests) == 1
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.usefixtures("waits")
+def test_closing_the_client_ends_a_wait_in_another_thread(status: int) -> None:
+    is_told = threading.Event()
+
+    def tell(details: RetryDetails) -> None:
+        is_told.set()
+
+    set_on_retry_hooks([tell])
+    errors: list[ApiError | None] = []
+    client = Client(KEY, base_url=BASE, transport=Script(refused(status, retry_after="500")))
+    thread = threading.Thread(target=lambda: errors.append(collect(client)[1]))
+    thread.start()
+    is_told.wait(10)
+    client.close()
+    thread.join(10)
+
+    assert not thread.is_alive()
+    assert [type(error) for error in errors] == [RequestError]
+    assert "closed" in str(errors[0])
+
+
 # Over a real socket
 
 
@@ -1062,6 +1330,28 @@ def test_a_redirect_to_another_host_never_gets_the_key() -> None:
 
     assert isinstance(error, RequestError)
     assert reached == []
+
+
+def test_closing_the_client_while_a_request_is_under_way_is_told_as_that() -> None:
+    arrived, release = threading.Event(), threading.Event()
+    errors: list[ApiError | None] = []
+
+    def waits(handler: BaseHTTPRequestHandler) -> None:
+        arrived.set()
+        release.wait(10)
+        handler.close_connection = True
+
+    with serving(waits) as (base, _):
+        client = Client(KEY, base_url=base)
+        thread = threading.Thread(target=lambda: errors.append(collect(client)[1]))
+        thread.start()
+        arrived.wait(10)
+        client.close()
+        release.set()
+        thread.join(10)
+
+    assert not thread.is_alive()
+    assert [str(error) for error in errors] == ["The client is closed. Make a new one."]
 
 
 def test_threads_share_one_client() -> None:

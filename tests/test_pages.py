@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from auditframe import pages
 from auditframe.errors import PageError
 from auditframe.pages import Page, event_id, parse_page, parse_value, split_members
 
@@ -134,6 +135,45 @@ def test_what_is_no_page_is_never_an_empty_page(body: bytes) -> None:
 )
 def test_an_id_is_text_or_nothing(event: bytes, id_: str | None) -> None:
     assert event_id(event) == id_
+
+
+@pytest.mark.parametrize(
+    ("value", "time"),
+    [
+        (b"7", 7),
+        (b"7.5", 7.5),
+        (b"-1", -1),
+        (b"true", None),
+        (b"null", None),
+        (b'"7"', None),
+        (b"NaN", None),
+        (b"1e400", None),
+        (b"-1e400", None),
+        (b"9" * 5000, None),
+        (b"9" * 400, 10**400 - 1),
+        (b"[" * 5000 + b"]" * 5000, None),
+    ],
+    ids=lambda value: str(value)[:12],
+)
+def test_a_time_is_a_finite_number_or_nothing_and_leaves_the_id_alone(value: bytes, time: float | None) -> None:
+    page = parse_page(b'[{"id":"a","effective_at":' + value + b'},{"id":"b"}]')
+
+    assert page.times == (time, None)
+    assert page.ids == ("a", "b")
+
+
+def test_an_event_beside_a_lone_surrogate_has_its_time() -> None:
+    page = parse_page(b'[{"id":"\\ud800","effective_at":5},{"id":"b","u":"\\ud800","effective_at":6.5}]')
+
+    assert page.heads == ((None, 5), ("b", 6.5))
+
+
+def test_each_event_is_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = parse_page(ONE + TWO)
+    read = [page.ids, page.times]
+    monkeypatch.setattr(pages, "_as_head", None)
+
+    assert [page.ids, page.times] == read
 
 
 def test_members_are_slices_and_a_doubled_key_is_the_last() -> None:

@@ -7,19 +7,31 @@ import time
 from typing import TYPE_CHECKING, Self, get_args
 
 from auditframe.client._http import Endpoint
+from auditframe.client._pace import Pace
 from auditframe.client._pager import walk
-from auditframe.client._records import EVERYTHING, LIMITS, PATIENT, Fetched, Filters, Query, Retry, Scope, is_sendable
+from auditframe.client._records import (
+    EVERYTHING,
+    LIMITS,
+    PATIENT,
+    Fetched,
+    Filters,
+    Order,
+    Query,
+    Retry,
+    Scope,
+    is_sendable,
+)
 from auditframe.client._retry import with_retries
 from auditframe.errors import PageError, RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     import httpx
 
     from auditframe.pages import Page
 
-__all__ = ["BASE_URL", "Client", "Fetched", "Filters", "Retry", "Scope"]
+__all__ = ["BASE_URL", "Client", "Fetched", "Filters", "Order", "Retry", "Scope"]
 
 BASE_URL = "https://api.openai.com/v1"
 
@@ -50,6 +62,7 @@ class Client:
         timeout_s: float = 60.0,
     ) -> None:
         self._retry = retry
+        self._pace = Pace(retry)
         self._endpoint = Endpoint(
             os.environ.get("OPENAI_ADMIN_KEY", "") if api_key is None else api_key,
             (os.environ.get("OPENAI_BASE_URL", "").strip() or BASE_URL) if base_url is None else base_url,
@@ -67,10 +80,11 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections; requests that wait for their turn, in other threads too, end with an error."""
+        self._pace.close()
         self._endpoint.close()
 
-    def fetch_pages(
+    def fetch_pages(  # noqa: PLR0913 - keywords that each stand for a part of one question
         self,
         *,
         scope: Scope = "organization",
@@ -78,6 +92,7 @@ class Client:
         limit: int = 100,
         after: str | None = None,
         before: str | None = None,
+        resume: Sequence[str] = (),
     ) -> Iterator[Fetched]:
         """Fetch every page that the filters match, one after another.
 
@@ -87,6 +102,8 @@ class Client:
             limit: Events a page, 1 to 100.
             after: Begin after the event with this id, in the endpoint's order.
             before: End before the event with this id; without `after`, walk backwards from it.
+            resume: The `next_cursors` of a page of an earlier walk, to go on after it. Where the
+                endpoint refuses them all, the walk starts at its beginning, and `cursor` of its first page is None.
 
         Returns:
             An iterator of pages in the endpoint's order, which nobody has specified. It ends only
@@ -94,10 +111,11 @@ class Client:
             that came before it are whole.
 
         Raises:
-            ApiError: A page could not be fetched, or the paging makes no progress.
+            ApiError: A page could not be fetched, or the paging makes no progress or turns round in time.
         """
         query = _checked_query(scope, filters, limit)
         _check_cursors(after, before)
+        _check_resume(resume, is_alone=after is None and before is None)
         backward = after is None and before is not None
         if after is not None and before is not None:
             query = (*query, ("before", before))
@@ -107,7 +125,7 @@ class Client:
             asked = query if cursor is None else (*query, (name, cursor))
             return self._fetch(asked, cursor=cursor, number=number, is_stalled=is_stalled)
 
-        return walk(read, start=before if backward else after, backward=backward)
+        return walk(read, starts=(*resume, before if backward else after), backward=backward)
 
     def _fetch(self, query: Query, *, cursor: str | None, number: int, is_stalled: Callable[[Page], bool]) -> Fetched:
         deadline_s = time.monotonic() + self._retry.timeout_s
@@ -123,9 +141,11 @@ class Client:
                 cursor=cursor,
                 request_id=answer.request_id,
                 received_at=answer.received_at,
+                asked_at=answer.asked_at,
+                date=answer.date,
             )
 
-        return with_retries(self._retry, attempt, deadline_s=deadline_s)
+        return with_retries(self._retry, attempt, pace=self._pace, deadline_s=deadline_s)
 
 
 def _checked_query(scope: Scope, filters: Filters, limit: int) -> Query:
@@ -141,6 +161,13 @@ def _check_cursors(after: str | None, before: str | None) -> None:
     for name, cursor in (("after", after), ("before", before)):
         if cursor is not None and not is_sendable(cursor):
             raise RequestError(f"{name} must be the id of an event, or None; it is empty or no text.")
+
+
+def _check_resume(cursors: Sequence[str], *, is_alone: bool) -> None:
+    if isinstance(cursors, str) or not all(map(is_sendable, cursors)):
+        raise RequestError("resume must be a sequence of cursors, like a page's next_cursors; it is something else.")
+    if cursors and not is_alone:
+        raise RequestError("resume says where a walk goes on, so it goes without after and before.")
 
 
 def _stalled(number: int, request_id: str | None) -> PageError:

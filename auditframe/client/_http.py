@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import httpx
 
 from auditframe import __version__
 from auditframe.client._body import read_body
+from auditframe.client._pace import closed
 from auditframe.client._refusals import (
     KEYS_PAGE,
     error_for,
     own_message,
+    parse_date,
     parse_retry_after,
     redirect_error,
     shown,
@@ -38,6 +41,26 @@ class Answer:
     page: Page
     request_id: str | None
     received_at: datetime
+    asked_at: datetime
+    date: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """When a request was sent, on both clocks."""
+
+    at: datetime
+    at_s: float
+
+    def no_later_than(self, date: datetime | None) -> datetime:
+        """Return a moment before the answer to the request, whose head has just arrived.
+
+        The endpoint told its time between then and now, so that the time of the request, taken off, leads to
+        before it was sent. Either clock may be fast; the earlier one promises less.
+        """
+        if date is None:
+            return self.at
+        return min(self.at, date - timedelta(seconds=time.monotonic() - self.at_s))
 
 
 class Endpoint:
@@ -65,13 +88,14 @@ class Endpoint:
             ApiError: There was no page; the kind says why.
         """
         if self._http.is_closed:
-            raise RequestError("The client is closed. Make a new one.")
+            raise closed()
         response: httpx.Response | None = None
+        sent = _Sent(datetime.now(UTC), time.monotonic())
         # Raised outside the handlers: a cause could show the request, and with it the key.
         try:
             with self._http.stream("GET", self._url, params=query) as response:
                 self._has_answered = True
-                return self._answer(response, deadline_s)
+                return self._answer(response, sent, deadline_s=deadline_s)
         except ApiError as error:
             failure = error
         except httpx.HTTPError as error:
@@ -79,7 +103,12 @@ class Endpoint:
             failure = NetworkError(self._no_answer(error), is_absent=is_absent)
         except (httpx.InvalidURL, UnicodeError) as error:
             failure = RequestError(f"The request cannot be sent to {self.base_url} ({type(error).__name__}).")
-        raise self._with_facts(failure, response)
+        except RuntimeError:
+            # httpx's word for a client that another thread has closed since.
+            if not self._http.is_closed:
+                raise
+            failure = closed()
+        raise closed() if self._http.is_closed else self._with_facts(failure, response)
 
     def close(self) -> None:
         """Close the connections."""
@@ -107,7 +136,9 @@ class Endpoint:
             )
         raise failure
 
-    def _answer(self, response: httpx.Response, deadline_s: float) -> Answer:
+    def _answer(self, response: httpx.Response, sent: _Sent, *, deadline_s: float) -> Answer:
+        date = parse_date(response.headers.get("date"))
+        asked_at = sent.no_later_than(date)
         if response.status_code != 200:
             raise self._refusal(response, deadline_s)
         body = _read(response, deadline_s)
@@ -116,6 +147,8 @@ class Endpoint:
             page=parse_page(body),
             request_id=self._request_id(response),
             received_at=datetime.now(UTC),
+            asked_at=asked_at,
+            date=date,
         )
 
     def _refusal(self, response: httpx.Response, deadline_s: float) -> ApiError:

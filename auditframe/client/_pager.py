@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Protocol, TypeGuard
 
+from auditframe.client._order import Course
 from auditframe.client._records import is_sendable
 from auditframe.errors import PageError, RequestError
 from auditframe.text import inert
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from auditframe.client._records import Fetched
     from auditframe.pages import Page
@@ -26,12 +28,12 @@ class Read(Protocol):
     def __call__(self, cursor: str | None, *, number: int, is_stalled: Callable[[Page], bool]) -> Fetched: ...
 
 
-def walk(read: Read, *, start: str | None, backward: bool) -> Iterator[Fetched]:
+def walk(read: Read, *, starts: Sequence[str | None], backward: bool) -> Iterator[Fetched]:
     """Fetch page after page until the endpoint says that nothing follows.
 
     Args:
         read: Fetches one page.
-        start: The first cursor; None for the first page of all.
+        starts: The first cursor, None for the first page of all; where one is refused, the next is tried.
         backward: Whether cursors go out as `before`, so that a page's first row leads on.
 
     Yields:
@@ -39,21 +41,39 @@ def walk(read: Read, *, start: str | None, backward: bool) -> Iterator[Fetched]:
 
     Raises:
         PageError: The paging makes no progress: a cursor comes again, or no page with an event
-            not seen before can be had.
+            not seen before can be had; or the pages turn round in time.
         ApiError: A page could not be fetched.
     """
-    trail = _Trail(start, backward=backward)
-    fetched = read(start, number=0, is_stalled=trail.is_stalled)
+    fetched, trail = _first(read, starts, backward=backward)
+    course = Course()
     trail.is_forward(fetched)
-    yield fetched
+    yield (fetched := _placed(fetched, trail, course))
     while not fetched.is_last:
-        fetched = _next(fetched, read, trail)
-        yield fetched
+        yield (fetched := _placed(_next(fetched, read, trail), trail, course))
+
+
+def _first(read: Read, starts: Sequence[str | None], *, backward: bool) -> tuple[Fetched, _Trail]:
+    for start in starts[:-1]:
+        trail = _Trail(start, backward=backward)
+        try:
+            return read(start, number=0, is_stalled=trail.is_stalled), trail
+        except RequestError as error:
+            if error.status_code not in _REFUSED_CURSOR:
+                raise
+    trail = _Trail(starts[-1], backward=backward)
+    return read(starts[-1], number=0, is_stalled=trail.is_stalled), trail
+
+
+def _placed(fetched: Fetched, trail: _Trail, course: Course) -> Fetched:
+    """Say of a page where it leads and which way the walk goes."""
+    course.take(fetched)
+    next_cursors = () if fetched.is_last else trail.candidates(fetched.page)
+    return replace(fetched, next_cursors=next_cursors, order=course.order)
 
 
 def _next(last: Fetched, read: Read, trail: _Trail) -> Fetched:
     tried: list[str] = []
-    for cursor in trail.candidates(last.page):
+    for cursor in last.next_cursors:
         trail.cursors.add(cursor)
         try:
             fetched = read(cursor, number=last.number + 1, is_stalled=trail.is_stalled)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from auditframe.pages import Page
 
 Scope = Literal["organization", "tenant"]
+Order = Literal["newest_first", "oldest_first"]
 Query = tuple[tuple[str, str], ...]
 
 LIMITS = range(1, 101)
@@ -64,14 +65,15 @@ class Retry:
     """How long to stay with one page that does not come.
 
     The wait doubles from `wait_initial_s` up to `wait_max_s`; a `Retry-After` of the endpoint comes first.
+    After a 429 all threads of a client wait, and then start one by one.
 
     Attributes:
         attempts: Requests for one page, the first one included.
-        timeout_s: No wait begins later than this after the first request [s], and a
-            `Retry-After` that reaches beyond it ends the attempts at once.
+        timeout_s: No wait begins later than this after the page is asked for [s], and a wait
+            after a 429, or a `Retry-After`, that reaches beyond it ends the attempts at once.
         wait_initial_s: The first wait [s].
         wait_max_s: The longest wait, `Retry-After` excepted [s].
-        jitter_s: At most this much is added to a wait by chance [s].
+        jitter_s: At most this much is added by chance to a wait, those after a 429 excepted [s].
     """
 
     attempts: int = 8
@@ -99,6 +101,12 @@ class Fetched:
             cursor begins with this page.
         request_id: The endpoint's `x-request-id`; None when it sent none.
         received_at: When the body was complete, UTC.
+        asked_at: A moment at which the endpoint had not answered yet, UTC: what it held by then, and
+            has not held back, is in the answer. The earlier of the local clock when the request was sent
+            and the endpoint's own clock less the time until it answered.
+        date: The endpoint's clock when it answered, from its `Date`, UTC; None without a usable one.
+        next_cursors: The cursors that may lead on from here, best first; none after the last page.
+        order: Which way the walk goes through time, as far as its pages have shown.
     """
 
     body: bytes = field(repr=False)
@@ -107,6 +115,10 @@ class Fetched:
     cursor: str | None
     request_id: str | None
     received_at: datetime
+    asked_at: datetime
+    date: datetime | None
+    next_cursors: tuple[str, ...] = ()
+    order: Order | None = None
 
     @property
     def is_last(self) -> bool:

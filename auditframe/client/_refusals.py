@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from auditframe.errors import ApiError, AuthError, PageError, RateLimitError, RequestError, ServerError
 from auditframe.text import inert
+from auditframe.window import EPOCH
 
 KEYS_PAGE = "platform.openai.com/settings/organization/admin-keys"
 
@@ -95,12 +96,18 @@ def parse_retry_after(value: str | None) -> float | None:
         return None
     if _SECONDS.fullmatch(value.strip()):
         return float(value)
+    moment = parse_date(value)
+    return None if moment is None else max(0.0, (moment - datetime.now(UTC)).total_seconds())
+
+
+def parse_date(value: str | None) -> datetime | None:
+    """Read an HTTP date, like the `Date` header; None when there is none that a clock could show."""
     try:
-        moment = parsedate_to_datetime(value)
-    except ValueError:
+        moment = parsedate_to_datetime(value or "")
+        aware = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         return None
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0.0, (aware - datetime.now(UTC)).total_seconds())
+    return aware if aware >= EPOCH else None
 
 
 def _kind_and_message(status: int) -> tuple[type[ApiError], str]:
