@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import threading
 import time
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from auditframe.catalogue import SCOPES
@@ -15,6 +17,7 @@ from auditframe.flatten import flatten_texts
 from auditframe.lake.ledger import coverage, latest_arrival
 from auditframe.lake.merge import instants
 from auditframe.lake.records import Collected, Span
+from auditframe.parallel import side_by_side
 from auditframe.window import DAY, Instant, Window, midnight, parse_duration, parse_window, split_days
 
 if TYPE_CHECKING:
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
     from auditframe.client import Client, Fetched, Scope
     from auditframe.flatten import Flattened
     from auditframe.lake import Lake
-    from auditframe.lake.records import Counts, Entry, Status
+    from auditframe.lake.records import Counts, Entry, Order, Status
     from auditframe.lake.writer import Writer
 
 OVERLAP = timedelta(hours=24)
@@ -40,6 +43,9 @@ FIRST_DAYS = 90
 
 MOST_DAYS = 400
 """How many days any snapshot reads one by one; an asked start further back makes one window of what is older."""
+
+WORKERS = 8
+"""How many windows are read side by side unless asked otherwise."""
 
 PAGES_PER_MERGE = 100
 """How many pages of a window are held in memory before they are merged."""
@@ -112,6 +118,7 @@ def snapshot(  # noqa: PLR0913 - what a run may be asked for
     start: Instant | None = None,
     end: Instant | None = None,
     resweep: timedelta | str | None = None,
+    workers: int = WORKERS,
     progress: Callable[[Progress], None] | None = None,
 ) -> SnapshotResult:
     """Bring a lake up to date: read both scopes window by window, merge, leave one ledger entry.
@@ -124,6 +131,7 @@ def snapshot(  # noqa: PLR0913 - what a run may be asked for
             was late, and never more than 30 days.
         end: Where to stop; None reads up to now.
         resweep: How far back from now to read again at least, for a deep pass: ``30d`` or a length of time.
+        workers: How many windows are read side by side; they share one rate of requests.
         progress: Called after each piece that was merged.
 
     Returns:
@@ -144,7 +152,7 @@ def snapshot(  # noqa: PLR0913 - what a run may be asked for
         scope: _Pass(scope, plan_windows(coverage(entries, scope), asked, now=now, overlap=overlap, since=since))
         for scope in SCOPES
     }
-    arriving = _read(client, passes)
+    arriving = _read(client, passes, workers=workers)
     first = list(itertools.islice(arriving, 1))  # an endpoint that refuses leaves no trace on the disk
     with lake.writer() as writer:
         failure = _merge_all(writer, itertools.chain(first, arriving), passes, progress or _silent)
@@ -207,22 +215,25 @@ class _Pass:
     first_request_id: str | None = None
     last_request_id: str | None = None
     is_permitted: bool = True
+    has_answered: bool = False
+    done: int = 0
+    order: Order | None = None
     outside: int = 0
     vanished: list[str] = field(default_factory=list)
     returned: list[str] = field(default_factory=list)
 
     @property
     def remaining(self) -> int:
-        return len(self.planned) - len(self.read_whole) if self.is_permitted else 0
-
-    def note(self, fetched: Fetched) -> None:
-        self.first_request_id = fetched.request_id if self.pages == 0 else self.first_request_id
-        self.last_request_id = fetched.request_id
-        self.pages += 1
+        return len(self.planned) - self.done if self.is_permitted else 0
 
     def take(self, piece: _Arrived, writer: Writer) -> None:
         """Note what a merged piece shows: events outside its window and, at its end, what did not come any more."""
+        self.first_request_id = piece.request_ids[0] if self.pages == 0 else self.first_request_id
+        self.last_request_id = piece.request_ids[1] if piece.pages else self.last_request_id
+        self.pages += piece.pages
+        self.order = self.order or piece.order
         self.outside += sum(at not in piece.window for at in instants(piece.events.events, "effective_at"))
+        self.done += piece.is_last
         if piece.whole is None:
             return
         self.read_whole.append(piece.whole)
@@ -237,7 +248,8 @@ class _Pass:
         return Collected(
             scope=self.scope,
             status=status if self.is_permitted else "not_permitted",
-            windows=self.read_whole,
+            windows=sorted(self.read_whole, key=lambda span: span.end),
+            order=self.order,
             pages=self.pages,
             first_request_id=self.first_request_id,
             last_request_id=self.last_request_id,
@@ -254,40 +266,83 @@ class _Arrived:
     scope: Scope
     window: Window
     events: Flattened
+    pages: int
+    request_ids: tuple[str | None, str | None]
+    order: Order | None
+    is_last: bool = False
     whole: Span | None = None
     ids: frozenset[str] = frozenset()
 
 
-def _read(client: Client, passes: Mapping[Scope, _Pass]) -> Iterator[_Arrived]:
-    """Read every window of every pass, oldest first, a pass after the other."""
-    for each in passes.values():
-        try:
-            for window in each.planned:
-                yield from _read_window(client, each, window)
-        except AuthError:
-            if each.scope == "organization" or each.pages:
-                raise
-            each.is_permitted = False
+def _read(client: Client, passes: Mapping[Scope, _Pass], *, workers: int) -> Iterator[_Arrived]:
+    """Read every window of every pass, oldest first, so many side by side."""
+    stop = threading.Event()
+    windows = ((each, window) for each in passes.values() for window in each.planned)
+    sources = (partial(_read_window, client, each, window, stop=stop) for each, window in windows)
+    return side_by_side(sources, workers=workers, stop=stop)
 
 
-def _read_window(client: Client, each: _Pass, window: Window) -> Iterator[_Arrived]:
-    asked_at = datetime.now(UTC).replace(microsecond=0)
-    batch: list[Fetched] = []
-    ids: set[str] = set()
+def _read_window(client: Client, each: _Pass, window: Window, *, stop: threading.Event) -> Iterator[_Arrived]:
+    walk = _Walk(each.scope, window)
+    if not each.is_permitted:
+        return
     try:
         for fetched in client.fetch_pages(scope=each.scope, filters=Filters(window=window)):
-            each.note(fetched)
-            batch.append(fetched)
-            ids.update(filter(None, fetched.page.ids))
-            if len(batch) == PAGES_PER_MERGE:
-                yield _arrived(each.scope, window, batch)
-                batch = []
-    except (ApiError, KeyboardInterrupt):
-        if batch:
-            yield _arrived(each.scope, window, batch)
-        raise
-    last = _arrived(each.scope, window, batch)
-    yield replace(last, whole=_read_until(window, asked_at), ids=frozenset(ids))
+            each.has_answered = True
+            walk.take(fetched)
+            if len(walk.batch) == PAGES_PER_MERGE or stop.is_set():
+                yield walk.piece()
+            if stop.is_set():
+                return
+    except ApiError as error:
+        if walk.batch:
+            yield walk.piece()
+        if not (isinstance(error, AuthError) and _is_refused_scope(client, each, error)):
+            raise
+        each.is_permitted = False
+        return
+    yield walk.piece(is_last=True)
+
+
+def _is_refused_scope(client: Client, each: _Pass, error: AuthError) -> bool:
+    """Whether the key may read the organization's events, though not this scope; a revoked key reads neither."""
+    if each.scope == "organization" or each.has_answered:
+        return False
+    if error.status_code == 401:
+        next(client.fetch_pages(limit=1))
+    return True
+
+
+@dataclass(slots=True)
+class _Walk:
+    """The pages of a window since the last piece, and what all of its pages showed."""
+
+    scope: Scope
+    window: Window
+    batch: list[Fetched] = field(default_factory=list)
+    ids: set[str] = field(default_factory=set)
+    asked_at: datetime | None = None
+
+    def take(self, fetched: Fetched) -> None:
+        self.asked_at = self.asked_at or fetched.asked_at.replace(microsecond=0)
+        self.batch.append(fetched)
+        self.ids.update(filter(None, fetched.page.ids))
+
+    def piece(self, *, is_last: bool = False) -> _Arrived:
+        batch, self.batch = self.batch, []
+        texts = (event for fetched in batch for event in fetched.page.events)
+        seen_at = batch[-1].received_at if batch else None
+        piece = _Arrived(
+            self.scope,
+            self.window,
+            flatten_texts(texts, scope=self.scope, seen_at=seen_at),
+            pages=len(batch),
+            request_ids=(batch[0].request_id, batch[-1].request_id) if batch else (None, None),
+            order=batch[-1].order if batch else None,
+        )
+        if not is_last or self.asked_at is None:
+            return piece
+        return replace(piece, is_last=True, whole=_read_until(self.window, self.asked_at), ids=frozenset(self.ids))
 
 
 def _read_until(window: Window, asked_at: datetime) -> Span | None:
@@ -295,12 +350,6 @@ def _read_until(window: Window, asked_at: datetime) -> Span | None:
     end = min(window.end or asked_at, asked_at)
     is_empty = window.start is not None and window.start >= end  # a clock that was set back
     return None if is_empty else Span(start=window.start, end=end)
-
-
-def _arrived(scope: Scope, window: Window, batch: list[Fetched]) -> _Arrived:
-    texts = (event for fetched in batch for event in fetched.page.events)
-    seen_at = batch[-1].received_at if batch else None
-    return _Arrived(scope, window, flatten_texts(texts, scope=scope, seen_at=seen_at))
 
 
 def _merge_all(
@@ -318,7 +367,7 @@ def _merge_all(
                 Progress(
                     piece.scope,
                     piece.window,
-                    windows_done=sum(len(each.read_whole) for each in passes.values()),
+                    windows_done=sum(each.done for each in passes.values()),
                     windows_total=sum(len(each.planned) for each in passes.values()),
                     new=writer.counts.new,
                 )

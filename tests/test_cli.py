@@ -582,6 +582,29 @@ def test_verify_finds_nothing_in_a_sound_lake(lake: Path) -> None:
     assert (done.exit_code, done.stdout) == (0, "")
 
 
+def test_verify_finds_an_anchor_or_says_that_the_lake_was_rolled_back(lake: Path) -> None:
+    head = json.loads(only_line(run("status", "--lake", lake, "--json").stdout))["head"]
+    sound = run("verify", "--lake", lake, "--anchor", head)
+    other = run("verify", "--lake", lake, "--anchor", "0" * 64)
+
+    assert sound.exit_code == 0
+    assert other.exit_code == 4
+    assert "rolled back" in other.stdout
+
+
+def test_a_snapshot_takes_its_workers_and_a_deep_pass(tmp_path: Path) -> None:
+    with endpoint() as environment:
+        options = ("--lake", tmp_path / "lake", "--start", "2026-10-25", "--json", "--workers", "2")
+        first = run("snapshot", *options, env=environment)
+        again = run("snapshot", *options, "--resweep", "90d", env=environment)
+        wrong = run("snapshot", *options, "--resweep", "soon", env=environment)
+    counts = [json.loads(only_line(done.stdout)) for done in (first, again)]
+
+    assert counts[0]["received"] == counts[1]["known"] == counts[0]["new"] > 0
+    assert (counts[1]["new"], counts[1]["vanished"]) == (0, 0)
+    assert wrong.exit_code == 2
+
+
 def test_verify_names_the_file_of_a_flipped_byte_and_exits_with_4(tmp_path: Path, events_file: Path) -> None:
     run("import", events_file, "--lake", tmp_path / "lake")
     partition = next((tmp_path / "lake" / "events").rglob("*.parquet"))

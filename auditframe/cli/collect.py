@@ -16,7 +16,7 @@ from auditframe.client import Client, Filters
 from auditframe.errors import SnapshotInterrupted
 from auditframe.lake import Lake
 from auditframe.load import gather, read_events
-from auditframe.snapshot import SnapshotResult
+from auditframe.snapshot import WORKERS, SnapshotResult
 from auditframe.snapshot import snapshot as take_snapshot
 
 if TYPE_CHECKING:
@@ -27,14 +27,18 @@ if TYPE_CHECKING:
 @click.command()
 @lake_option
 @window_options
+@click.option("--resweep", metavar="TIME", help="Read so far back again at least, for events that came late: 30d, 12h.")
+@click.option(
+    "--workers", type=click.IntRange(1, 64), default=WORKERS, show_default=True, help="Windows read side by side."
+)
 @json_option
 @run_options
-def snapshot(*, lake: str, window: Window, as_json: bool) -> None:
+def snapshot(*, lake: str, window: Window, as_json: bool, **how: Any) -> None:
     """Bring a lake up to date with the audit log.
 
     The key comes from OPENAI_ADMIN_KEY, the endpoint's address from OPENAI_BASE_URL if that is set. Without --start
-    it goes on where the last snapshot ended, 24 hours before; run twice, it adds nothing twice. What arrived before
-    an interruption stays; exit code 3 says that windows remain.
+    it goes on where the last snapshot ended, 24 hours before, or further if events were seen to come later; run
+    twice, it adds nothing twice. What arrived before an interruption stays; exit code 3 says that windows remain.
 
     \b
     auditframe snapshot --lake lake
@@ -43,7 +47,7 @@ def snapshot(*, lake: str, window: Window, as_json: bool) -> None:
     target = Lake(lake)
     try:
         with Client() as client, shown_progress() as progress:
-            result = take_snapshot(target, client, start=window.start, end=window.end, progress=progress)
+            result = take_snapshot(target, client, start=window.start, end=window.end, progress=progress, **how)
     except SnapshotInterrupted as error:
         if as_json:
             print_summary({"complete": False, "new": error.collected, "windows_remaining": error.remaining})
@@ -120,12 +124,16 @@ def tell(result: SnapshotResult, lake: str) -> None:
     say(f"Snapshot {result.number}: {_counted(result)} {result.windows} windows, {result.seconds:.1f} s.")
     for scope in result.not_permitted:
         say(f"The key may not read the scope {scope}; its events are not in the lake.")
+    for number, what in ((result.vanished, "known event(s) did not come again"), (result.outside, "came unasked")):
+        if number:
+            say(f"{number} {what}; the ledger entry {result.number} counts them, and they are in the lake.")
     say(f"The lake is {lake}. Its head is {result.head}")
 
 
 def _counted(counts: Counts | SnapshotResult) -> str:
     rest = {"known already": counts.known, "late": counts.late}
     aside = {"came with another payload": counts.mutated, "could not be placed": counts.quarantined}
+    erased = f" {counts.erased} had been erased." if counts.erased else ""
     told = [f"{number} {what}" for what, number in {"new": counts.new, **rest}.items() if number or what == "new"]
     kept = [f" {number} {what} (in quarantine)." for what, number in aside.items() if number]
-    return f"{counts.received} events, {', '.join(told)}.{''.join(kept)}"
+    return f"{counts.received} events, {', '.join(told)}.{''.join(kept)}{erased}"

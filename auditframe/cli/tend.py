@@ -60,18 +60,19 @@ def status(*, lake: str, as_json: bool) -> None:
 
 @click.command()
 @lake_option
+@click.option("--anchor", metavar="HASH", help="The head of an earlier day, kept elsewhere: nothing before it changed.")
 @json_option
 @run_options
-def verify(*, lake: str, as_json: bool) -> None:
+def verify(*, lake: str, anchor: str | None, as_json: bool) -> None:
     """Read every byte of a lake again and name each fault.
 
     Each fault is a line; with any, the exit code is 4. A lake that was rolled back whole to an older state has no
-    fault: only its head, which snapshot and status show and which you keep elsewhere, proves that.
+    fault: only its head, which snapshot and status show and which you keep elsewhere, proves that; give it as --anchor.
 
     \b
     auditframe verify --lake lake
     """  # noqa: D301
-    faults = _faults(lake)
+    faults = _faults(lake, anchor)
     if as_json:
         print_summary({"lake": lake, "faults": [{"path": str(fault.path), "what": fault.what} for fault in faults]})
     else:
@@ -82,9 +83,9 @@ def verify(*, lake: str, as_json: bool) -> None:
         raise click.exceptions.Exit(FOUND)
 
 
-def _faults(lake: str) -> Sequence[Fault]:
+def _faults(lake: str, anchor: str | None) -> Sequence[Fault]:
     try:
-        return Lake(lake).verify()
+        return Lake(lake).verify(anchor=anchor)
     except LakeCorruptError as error:
         return [Fault(error.path, str(error))]
 

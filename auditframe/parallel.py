@@ -1,0 +1,113 @@
+"""Several iterators at once, on threads, as one iterator."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+T = TypeVar("T")
+
+_ROOM_PER_WORKER = 2
+"""How many items a worker may be ahead of who takes them."""
+
+_PATIENCE_S = 3.0
+"""How long, after one has failed or somebody stops, the others may take to hand over what they have [s]."""
+
+_POLL_S = 0.1  # how soon a worker that waits for room notices that nobody takes its items any more
+
+
+def side_by_side(sources: Iterable[Callable[[], Iterator[T]]], *, workers: int, stop: threading.Event) -> Iterator[T]:
+    """Run iterators on threads, so many at a time, and yield what they yield as it comes.
+
+    Args:
+        sources: Each begins an iterator; they are begun in their order.
+        workers: How many run at once.
+        stop: Set when the first one fails, or when nobody wants more; an iterator that sees it may end early.
+
+    Yields:
+        The items; those of one source in its order. When a source raises, or the user does, what the others have at
+        hand comes first, then the error is raised.
+    """
+    crew: _Crew[T] = _Crew(sources, workers=workers, stop=stop)
+    try:
+        yield from crew.items()
+    except KeyboardInterrupt:
+        stop.set()
+        yield from crew.items()
+        raise
+    finally:
+        crew.dismiss()
+    if crew.failure is not None:
+        raise crew.failure
+
+
+class _Ended:
+    """Says that a thread has no more."""
+
+
+class _Crew(Generic[T]):
+    """Threads that take sources from one list and put items into one queue."""
+
+    def __init__(self, sources: Iterable[Callable[[], Iterator[T]]], *, workers: int, stop: threading.Event) -> None:
+        self.failure: BaseException | None = None
+        self._sources = iter(sources)
+        self._lock = threading.Lock()
+        self._queue: queue.Queue[T | _Ended] = queue.Queue(_ROOM_PER_WORKER * workers)
+        self._stop = stop
+        self._dismissed = threading.Event()
+        self._busy = workers
+        # A request that never ends must not hold up the end of the process.
+        for number in range(workers):
+            threading.Thread(target=self._work, name=f"auditframe-{number}", daemon=True).start()
+
+    def items(self) -> Iterator[T]:
+        """Yield items until every thread has ended, or, once they are to stop, has had the time to."""
+        deadline_s: float | None = None
+        while self._busy:
+            if self._stop.is_set() and deadline_s is None:
+                deadline_s = time.monotonic() + _PATIENCE_S
+            try:
+                item = self._queue.get(timeout=None if deadline_s is None else max(deadline_s - time.monotonic(), 0))
+            except queue.Empty:
+                return
+            if isinstance(item, _Ended):
+                self._busy -= 1
+            else:
+                yield item
+
+    def dismiss(self) -> None:
+        """Let the threads end; nobody takes their items any more."""
+        self._stop.set()
+        self._dismissed.set()
+
+    def _work(self) -> None:
+        try:
+            while (source := self._next()) is not None:
+                for item in source():
+                    self._put(item)
+        except BaseException as failure:  # raised again where the items are taken
+            self._fail(failure)
+        finally:
+            self._put(_Ended())
+
+    def _next(self) -> Callable[[], Iterator[T]] | None:
+        with self._lock:
+            return None if self._stop.is_set() else next(self._sources, None)
+
+    def _fail(self, failure: BaseException) -> None:
+        with self._lock:
+            self.failure = self.failure or failure
+        self._stop.set()
+
+    def _put(self, item: T | _Ended) -> None:
+        while not self._dismissed.is_set():
+            try:
+                return self._queue.put(item, timeout=_POLL_S)
+            except queue.Full:
+                continue
+        return None

@@ -1,0 +1,82 @@
+"""Iterators side by side: nothing is lost, failures come last, and nobody waits for ever."""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from auditframe.parallel import side_by_side
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def counting(name: int, items: int) -> Iterator[tuple[int, int]]:
+    yield from ((name, number) for number in range(items))
+
+
+@given(st.lists(st.integers(0, 5), max_size=9), st.integers(1, 4))
+def test_every_item_comes_once_and_those_of_one_source_in_order(sizes: list[int], workers: int) -> None:
+    sources = [partial(counting, name, size) for name, size in enumerate(sizes)]
+    items = list(side_by_side(sources, workers=workers, stop=threading.Event()))
+
+    assert sorted(items) == [(name, number) for name, size in enumerate(sizes) for number in range(size)]
+    assert all([n for m, n in items if m == name] == list(range(size)) for name, size in enumerate(sizes))
+
+
+def test_so_many_run_at_once_and_no_more() -> None:
+    meeting = threading.Barrier(3, timeout=20)
+    running, most = 0, 0
+    lock = threading.Lock()
+
+    def source() -> Iterator[int]:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        meeting.wait()
+        with lock:
+            running -= 1
+        yield 1
+
+    assert sum(side_by_side([source] * 9, workers=3, stop=threading.Event())) == 9
+    assert most == 3
+
+
+def test_what_arrived_comes_before_the_failure_and_nothing_new_is_begun() -> None:
+    begun: list[int] = []
+    stop = threading.Event()
+
+    def source(number: int) -> Iterator[int]:
+        begun.append(number)
+        yield number
+        if number == 2:
+            raise ValueError("two")
+
+    items = side_by_side([partial(source, number) for number in range(9)], workers=1, stop=stop)
+    taken = [next(items), next(items), next(items)]
+    with pytest.raises(ValueError, match="two"):
+        next(items)
+
+    assert taken == [0, 1, 2]
+    assert begun == [0, 1, 2]
+    assert stop.is_set()
+
+
+def test_who_wants_no_more_does_not_leave_threads_behind() -> None:
+    stop = threading.Event()
+    before = threading.active_count()
+    items = side_by_side([partial(counting, 0, 1_000_000)], workers=2, stop=stop)
+    next(items)
+    items.close()  # type: ignore[attr-defined]  # it is a generator
+    for thread in threading.enumerate():
+        if thread.name.startswith("auditframe-"):
+            thread.join(20)
+
+    assert stop.is_set()
+    assert threading.active_count() <= before
