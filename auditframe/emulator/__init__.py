@@ -10,7 +10,8 @@
 from __future__ import annotations
 
 from auditframe.emulator.app import Emulator, Request
-from auditframe.emulator.behaviour import Behaviour, Fault
+from auditframe.emulator.behaviour import Behaviour, Fault, RateLimit
 from auditframe.emulator.server import serve
+from auditframe.emulator.worlds import random_behaviour
 
-__all__ = ["Behaviour", "Emulator", "Fault", "Request", "serve"]
+__all__ = ["Behaviour", "Emulator", "Fault", "RateLimit", "Request", "random_behaviour", "serve"]

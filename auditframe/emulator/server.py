@@ -9,6 +9,8 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
+from auditframe.emulator.wire import LINE, Line
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from wsgiref.types import WSGIApplication
@@ -21,6 +23,10 @@ class _Handler(WSGIRequestHandler):
 
     disable_nagle_algorithm = True
     timeout = 10  # [s]; a client that connects and says nothing must not hold up the end
+
+    def get_environ(self) -> dict[str, Any]:
+        """Let the app end the connection in ways that WSGI has no words for."""
+        return {**super().get_environ(), LINE: Line(self.connection)}
 
     def log_message(self, format: str, *args: Any) -> None:
         """Write no log."""
