@@ -67,6 +67,11 @@ COMMANDS: Mapping[str, Command] = {
     "sql": Command("ask", "Ask a lake one SELECT over events."),
     "status": Command("tend", "Say what a lake holds and how fresh it is."),
     "verify": Command("tend", "Read every byte of a lake again and name each fault."),
+    "prove": Command("keep", "Prove that an event stands in a lake."),
+    "quarantine": Command("keep", "List what arrived and could not be placed, and what came with another payload."),
+    "rebuild": Command("keep", "Derive every column anew from the events' texts, after an upgrade."),
+    "expire": Command("keep", "Remove every event before a date for good, and what was quarantined before it."),
+    "erase": Command("keep", "Remove every event and quarantined item that names somebody, for good."),
     "sample": Command("pretend", "Write the events of a made-up organization."),
     "emulate": Command("pretend", "Serve a made-up organization like the endpoint."),
 }

@@ -13,6 +13,7 @@ from auditframe.lake.events import Events
 from auditframe.lake.journal import read_walks
 from auditframe.lake.layout import Layout, read_description
 from auditframe.lake.ledger import coverage, read_ledger
+from auditframe.lake.prove import Proof, prove
 from auditframe.lake.quarantine import read_quarantine
 from auditframe.lake.verify import Fault, verify
 from auditframe.lake.writer import open_writer
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from auditframe.lake.writer import Writer
     from auditframe.window import Instant, Window
 
-__all__ = ["Events", "Fault", "Lake"]
+__all__ = ["Events", "Fault", "Lake", "Proof"]
 
 
 class Lake:
@@ -134,7 +135,7 @@ class Lake:
         """
         read_description(self._layout)
         rows = [{"snapshot": number} | msgspec.structs.asdict(kept) for number, kept in read_quarantine(self._layout)]
-        return pa.Table.from_pylist(rows, schema=pa.schema(_QUARANTINE_TYPES)).to_pandas()
+        return pa.Table.from_pylist(rows, schema=pa.schema(QUARANTINE_TYPES)).to_pandas()
 
     def walks(self) -> tuple[Walk, ...]:
         """Return the windows that snapshots began and could not read to their end."""
@@ -146,10 +147,32 @@ class Lake:
         Args:
             anchor: The hash of an entry, kept elsewhere; a lake that was rolled back or rewritten since does not
                 hold it any more.
+
+        Returns:
+            The ledger's faults and the gaps in coverage first, then those of files, oldest partition first.
+
+        Raises:
+            LakeNotFoundError: There is no lake at the path.
+            ParameterError: The anchor is no hash.
+            LakeLockedError: A run is writing, so that its changes cannot be told from faults.
         """
         if not self._layout.ledger.exists():
             read_description(self._layout)
         return verify(self._layout, anchor=anchor)
+
+    def prove(self, event_id: str) -> Proof:
+        """Prove that an event stands in the lake, for whoever keeps the hash of an entry and nothing else.
+
+        Args:
+            event_id: The column ``id`` of its row.
+
+        Raises:
+            LakeError: There is no row of this id; the message says whether it is in quarantine or was erased.
+            LakeCorruptError: The event's partition is not what the ledger says.
+            LakeLockedError: A run is changing the event's partition.
+        """
+        read_description(self._layout)
+        return prove(self._layout, event_id)
 
     def retry_quarantine(self) -> Counts:
         """Try again to place what could not be placed, for example after an upgrade.
@@ -212,7 +235,7 @@ class Lake:
         return tuple(file for day, file in self._layout.partitions().items() if first <= day <= last)
 
 
-_QUARANTINE_TYPES: dict[str, pa.DataType] = {
+QUARANTINE_TYPES: dict[str, pa.DataType] = {
     "snapshot": pa.int64(),
     "kind": pa.string(),
     "event_id": pa.string(),
@@ -224,3 +247,4 @@ _QUARANTINE_TYPES: dict[str, pa.DataType] = {
     "scope": pa.string(),
     "quarantined_at": pa.timestamp("us", tz="UTC"),
 }
+"""The columns of `Lake.quarantine`."""

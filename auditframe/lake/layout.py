@@ -9,6 +9,7 @@ import msgspec
 import pyarrow as pa
 
 from auditframe.errors import LakeCorruptError, LakeNotFoundError, LakeVersionError
+from auditframe.lake.faults import UNREADABLE, cause, read_regular
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,15 +112,16 @@ def read_description(layout: Layout) -> Description:
         LakeCorruptError: The description cannot be read.
     """
     try:
-        text = layout.description.read_bytes()
-    except FileNotFoundError:
+        text = read_regular(layout.description)
+        description = msgspec.json.decode(text, type=Description)
+    except (FileNotFoundError, NotADirectoryError):
         raise LakeNotFoundError(
             f"There is no lake at {layout.root}. Make one: auditframe snapshot --lake {layout.root}", path=layout.root
         ) from None
-    try:
-        description = msgspec.json.decode(text, type=Description)
-    except msgspec.MsgspecError as error:
-        raise LakeCorruptError(f"{layout.description} cannot be read: {error}", path=layout.description) from None
+    except UNREADABLE as error:
+        raise LakeCorruptError(
+            f"{layout.description} cannot be read: {cause(error)}. Restore it from a backup.", path=layout.description
+        ) from None
     if description != Description():
         raise LakeVersionError(
             f"The lake at {layout.root} has format {description.format_version} with {description.partition} "

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from auditframe.errors import LakeCorruptError
+from auditframe.lake.faults import UNREADABLE, cause
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,9 +41,8 @@ def read_partition(source: Path | bytes, *, path: Path, columns: list[str] | Non
             page_checksum_verification=True,
         ) as file:
             return file.read(columns=columns, use_threads=False)
-    except (pa.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0]
+    except UNREADABLE as error:
         raise LakeCorruptError(
-            f"{path} is not what the lake wrote: {reason} Restore it from a backup, or collect its day again.",
+            f"{path} is not what the lake wrote: {cause(error)}. Restore it from a backup, or collect its day again.",
             path=path,
         ) from error

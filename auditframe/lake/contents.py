@@ -1,0 +1,119 @@
+"""What a partition holds, held against its place, its rows' own texts and the entries they name."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from auditframe.errors import LakeCorruptError
+from auditframe.flatten import flatten_texts
+from auditframe.lake.derive import PROVENANCE, is_current
+from auditframe.lake.faults import UNREADABLE, cause, read_regular
+from auditframe.lake.layout import days_of
+from auditframe.lake.merge import ORDER, instants, texts
+from auditframe.lake.merkle import merkle_root
+from auditframe.lake.parquet import read_partition
+from auditframe.lake.proofs import ADDING, CLOCK_GRACE
+from auditframe.lake.removal import removed_by
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    import pyarrow as pa
+
+    from auditframe.lake.records import Entry, PartitionState
+
+_STAMPS = ("first_seen_at", "snapshot")
+
+
+@dataclass(slots=True)
+class Reading:
+    """What is known across partitions while they are read one by one.
+
+    Attributes:
+        entries: The ledger, or None when it is broken and nothing can be held against it.
+        owner: The partition of each id so far.
+        brought: How many rows so far name each entry.
+    """
+
+    entries: Sequence[Entry] | None
+    owner: dict[str, str] = field(default_factory=dict)
+    brought: Counter[int] = field(default_factory=Counter)
+
+    def faults_of(self, path: Path, day: str, state: PartitionState | None) -> Iterator[str]:
+        """Name everything that is wrong with a partition; anything that cannot be checked is."""
+        if state is None:
+            yield "No ledger entry speaks of this partition."
+        try:
+            yield from self._faults_of(read_regular(path), path, day, state)
+        except FileNotFoundError:
+            yield "The partition is missing."
+        except LakeCorruptError as error:
+            yield f"It cannot be read: {error}"
+        except UNREADABLE as error:
+            yield f"It cannot be read: {cause(error)}."
+
+    def _faults_of(self, data: bytes, path: Path, day: str, state: PartitionState | None) -> Iterator[str]:
+        if state and sha256(data).hexdigest() != state.sha256:
+            yield "The file's SHA-256 is not the one in the ledger."
+        events = read_partition(data, path=path)
+        if not is_current(events):
+            yield "It has other columns than this version's. See: auditframe rebuild"
+            return
+        events.validate(full=True)
+        if not len(events):
+            yield "It holds no event; a partition without events has no file."
+        raws = texts(events, "raw")
+        is_as_told = state is not None and (len(raws), merkle_root(raws)) == (state.rows, state.merkle_root)
+        if state and not is_as_told:
+            yield f"It holds other events than the ledger says ({len(raws)} rows, {state.rows} expected)."
+        yield from _column_faults(events)
+        yield from self._row_faults(events, day)
+        if is_as_told and self.entries is not None:
+            yield from self._origin_faults(events, self.entries)
+
+    def _row_faults(self, events: pa.Table, day: str) -> Iterator[str]:
+        keys = events.select(["effective_at", "id"])
+        if not keys.equals(keys.sort_by(ORDER)):
+            yield "Its rows are not sorted by effective_at and id."
+        if strays := sum(found != day for found in days_of(events)):
+            yield f"{strays} of its rows belong to another day."
+        ids = texts(events, "id")
+        if doubled := len(ids) - len(set(ids)):
+            yield f"{doubled} of its rows repeat an id."
+        if elsewhere := sum(self.owner.get(id_, day) != day for id_ in ids):
+            yield f"{elsewhere} of its ids have a row in an older partition too."
+        self.owner.update(dict.fromkeys(ids, day))
+
+    def _origin_faults(self, events: pa.Table, entries: Sequence[Entry]) -> Iterator[str]:
+        """Check how the rows came, which no text tells: with which entry and when, and that none was removed."""
+        if any(events[name].null_count for name in _STAMPS):
+            yield "Some of its rows do not say with which entry they came, or when."
+            return
+        numbers = [int(number) for number in events["snapshot"].to_pylist() if number is not None]
+        self.brought.update(numbers)
+        latest = {entry.number: entry.finished_at + CLOCK_GRACE for entry in entries if entry.kind in ADDING}
+        if unknown := sum(number not in latest for number in numbers):
+            yield f"{unknown} of its rows name an entry that does not exist, or that adds no events."
+        seen = zip(numbers, instants(events, "first_seen_at"), strict=True)
+        if early := sum(number in latest and at > latest[number] for number, at in seen):
+            yield f"{early} of its rows were first seen after the entry that they came with was written."
+        if back := sum(removed_by(entries).rows(events)):
+            yield f"{back} of its rows were removed, by expiry or erasure, and are here again."
+
+
+def _column_faults(events: pa.Table) -> Iterator[str]:
+    """Derive every column anew from ``raw`` and name each that differs."""
+    if empty := sum(events[name].null_count for name in ("id", "effective_at", "raw")):
+        yield f"{empty} of its ids, times or texts are null."
+        return
+    derived = flatten_texts(raw.encode() for raw in texts(events, "raw")).events
+    if len(derived) != len(events):
+        yield f"{len(events) - len(derived)} of its rows could not be derived from their texts."
+        return
+    differing = [name for name in events.schema.names if name not in PROVENANCE and events[name] != derived[name]]
+    if differing:
+        yield f"Columns do not follow from the events' texts: {', '.join(differing)}."
