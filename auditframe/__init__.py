@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from auditframe import catalogue, emulator, errors, reports, sample, schema
     from auditframe.client import Client, Filters, Retry
+    from auditframe.coverage import coverage
     from auditframe.errors import AuditFrameError, AuditFrameWarning
     from auditframe.flatten import Flattened, flatten, flatten_events
     from auditframe.lake import Events, Lake
@@ -36,6 +37,7 @@ __all__ = [
     "Window",
     "__version__",
     "catalogue",
+    "coverage",
     "emulator",
     "errors",
     "flatten",
@@ -60,6 +62,7 @@ _HOMES = {
     "Retry": "client",
     "SnapshotResult": "snapshot",
     "Window": "window",
+    "coverage": "coverage",
     "flatten": "flatten",
     "flatten_events": "flatten",
     "load": "load",
@@ -77,7 +80,7 @@ def __getattr__(name: str) -> Any:
 
 
 class _Package(ModuleType):
-    """Keeps `flatten`, `load` and `snapshot` the functions, though submodules of these names exist.
+    """Keeps `coverage`, `flatten`, `load` and `snapshot` the functions, though submodules of these names exist.
 
     The import system binds a submodule to its package as soon as anybody imports it.
     """

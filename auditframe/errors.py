@@ -11,7 +11,7 @@
     │   ├── ServerError             5xx
     │   ├── NetworkError            no answer: name, connection, timeout
     │   └── PageError               an answer that is no page, or paging without progress
-    ├── SnapshotInterrupted         .collected, .remaining
+    ├── SnapshotInterrupted         .collected, .remaining, .number
     ├── EventError                  .event_id, .field
     ├── FileError                   .path, .offset_bytes
     ├── LakeError                   .path
@@ -141,14 +141,16 @@ class SnapshotInterrupted(AuditFrameError):  # noqa: N818 - the design's name: a
     Attributes:
         collected: Events that this run added to the lake.
         remaining: Windows that were not read whole.
+        number: The ledger entry that says what it did; None when it changed nothing.
     """
 
     retryable = True
 
-    def __init__(self, message: str, *, collected: int, remaining: int) -> None:
+    def __init__(self, message: str, *, collected: int, remaining: int, number: int | None = None) -> None:
         super().__init__(message)
         self.collected = collected
         self.remaining = remaining
+        self.number = number
 
 
 class EventError(AuditFrameError):

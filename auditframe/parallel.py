@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
@@ -18,7 +19,7 @@ _ROOM_PER_WORKER = 2
 _PATIENCE_S = 3.0
 """How long, after one has failed or somebody stops, the others may take to hand over what they have [s]."""
 
-_POLL_S = 0.1  # how soon a worker that waits for room notices that nobody takes its items any more
+_POLL_S = 0.1  # how soon either side notices that the other, or somebody else, wants no more
 
 
 def side_by_side(sources: Iterable[Callable[[], Iterator[T]]], *, workers: int, stop: threading.Event) -> Iterator[T]:
@@ -67,14 +68,16 @@ class _Crew(Generic[T]):
 
     def items(self) -> Iterator[T]:
         """Yield items until every thread has ended, or, once they are to stop, has had the time to."""
-        deadline_s: float | None = None
+        deadline_s = math.inf
         while self._busy:
-            if self._stop.is_set() and deadline_s is None:
-                deadline_s = time.monotonic() + _PATIENCE_S
+            if self._stop.is_set():
+                deadline_s = min(deadline_s, time.monotonic() + _PATIENCE_S)
             try:
-                item = self._queue.get(timeout=None if deadline_s is None else max(deadline_s - time.monotonic(), 0))
+                item = self._queue.get(timeout=_POLL_S)
             except queue.Empty:
-                return
+                if time.monotonic() >= deadline_s:
+                    return
+                continue
             if isinstance(item, _Ended):
                 self._busy -= 1
             else:

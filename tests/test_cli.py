@@ -558,8 +558,45 @@ def test_status_tells_what_is_there_covered_and_how_fresh(lake: Path) -> None:
     assert (facts["events"], facts["partitions"], facts["quarantined"]) == (300, 2, 0)
     assert (facts["last_entry"], facts["head"]) == ("snapshot 1", Lake(lake).ledger()[-1].hash)
     assert organization["events"] + tenant["events"] == 300
-    assert organization["covered"] == ["[2026-10-30T00:00:00Z, 2026-11-01T00:00:00Z)"]
-    assert (organization["last_snapshot"], tenant["scope"]) == ("complete", "tenant")
+    assert (organization["covered_from"], organization["covered_until"]) == (
+        "2026-10-30T00:00:00Z",
+        "2026-11-01T00:00:00Z",
+    )
+    assert (organization["gaps"], facts["wrong"]) == ([], [])
+    assert (organization["status"], tenant["scope"]) == ("complete", "tenant")
+
+
+def test_status_of_a_stale_lake_exits_with_4_and_says_which_scope(lake: Path) -> None:
+    stale, fresh = (run("status", "--lake", lake, "--max-age", age) for age in ("2h", "9999d"))
+    told = run("status", "--lake", lake, "--max-age", "2h", "--format", "json")
+
+    assert (stale.exit_code, fresh.exit_code, told.exit_code) == (4, 0, 4)
+    assert "The scope organization is stale: it is covered until 2026-11-01 00:00:00Z." in stale.stderr
+    assert len(json.loads(told.stdout)["wrong"]) == 2
+    assert run("status", "--lake", lake, "--max-age", "soon").exit_code == 2
+
+
+def test_a_bounded_snapshot_exits_with_3_says_what_it_did_and_is_gone_on_with(tmp_path: Path) -> None:
+    with endpoint() as environment:
+        options = (
+            "--lake",
+            tmp_path / "lake",
+            "--start",
+            "2026-10-25",
+            "--end",
+            "2026-11-01",
+            "--json",
+            "--workers",
+            "1",
+        )
+        bounded = run("snapshot", *options, "--max-pages", "2", env=environment)
+        rest = run("snapshot", *options, "--max-seconds", "60", env=environment)
+    first, second = json.loads(bounded.stdout), json.loads(rest.stdout)
+
+    assert (bounded.exit_code, rest.exit_code) == (3, 0)
+    assert (first["complete"], first["pages"], first["received"]) == (False, 2, first["accounted"])
+    assert "2 page(s)" in bounded.stderr
+    assert first["new"] + second["new"] == 300
 
 
 def test_status_shows_the_whole_head_to_a_reader(lake: Path) -> None:
@@ -571,9 +608,10 @@ def test_status_of_a_lake_of_imports_has_no_coverage(tmp_path: Path, events_file
 
     facts = json.loads(run("status", "--lake", tmp_path / "lake", "--json").stdout)
 
-    assert facts["scopes"][0]["covered"] == []
-    assert facts["scopes"][0]["behind_h"] is None
+    assert facts["scopes"][0]["covered_until"] is None
+    assert facts["scopes"][0]["lag_s"] is None
     assert run("status", "--lake", tmp_path / "lake").exit_code == 0
+    assert run("status", "--lake", tmp_path / "lake", "--max-age", "1d").exit_code == 4
 
 
 def test_verify_finds_nothing_in_a_sound_lake(lake: Path) -> None:

@@ -165,7 +165,7 @@ def test_a_killed_run_is_spoken_for_with_what_it_brought_and_the_windows_it_read
     assert (entry.number, number) == (2, 3)
     assert entry.kind == "recovery"
     assert (entry.counts.new, entry.counts.quarantined, entry.counts.received) == (1, 1, 2)
-    assert entry.collected[0].windows == [Span(start=walk.start, end=T0 + timedelta(days=1))]
+    assert entry.collected[0].windows == [Span(start=walk.start, end=T0 + timedelta(days=1), asked_at=walk.asked_at)]
     assert lake.coverage("organization") == (Window(T0, T0 + timedelta(days=1)),)
     assert list(read_walks(layout)) == []
     assert lake.verify() == ()

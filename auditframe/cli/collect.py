@@ -16,7 +16,7 @@ from auditframe.client import Client, Filters
 from auditframe.errors import SnapshotInterrupted
 from auditframe.lake import Lake
 from auditframe.load import gather, read_events
-from auditframe.snapshot import WORKERS, SnapshotResult
+from auditframe.snapshot import WORKERS, SnapshotResult, result_of
 from auditframe.snapshot import snapshot as take_snapshot
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 @click.option(
     "--workers", type=click.IntRange(1, 64), default=WORKERS, show_default=True, help="Windows read side by side."
 )
+@click.option("--max-pages", type=click.IntRange(1), help="Stop after so many pages; exit code 3 if windows remain.")
+@click.option("--max-seconds", type=click.IntRange(1), help="Stop after so long [s]; requests then have 3 s more.")
 @json_option
 @run_options
 def snapshot(*, lake: str, window: Window, as_json: bool, **how: Any) -> None:
@@ -38,7 +40,8 @@ def snapshot(*, lake: str, window: Window, as_json: bool, **how: Any) -> None:
 
     The key comes from OPENAI_ADMIN_KEY, the endpoint's address from OPENAI_BASE_URL if that is set. Without --start
     it goes on where the last snapshot ended, 24 hours before, or further if events were seen to come later; run
-    twice, it adds nothing twice. What arrived before an interruption stays; exit code 3 says that windows remain.
+    twice, it adds nothing twice. What arrived before an interruption stays, and the next run goes on from there; exit
+    code 3 says that windows remain.
 
     \b
     auditframe snapshot --lake lake
@@ -50,7 +53,7 @@ def snapshot(*, lake: str, window: Window, as_json: bool, **how: Any) -> None:
             result = take_snapshot(target, client, start=window.start, end=window.end, progress=progress, **how)
     except SnapshotInterrupted as error:
         if as_json:
-            print_summary({"complete": False, "new": error.collected, "windows_remaining": error.remaining})
+            print_summary({"complete": False, "windows_remaining": error.remaining, **_done(target, error)})
         raise
     if as_json:
         print_summary({"complete": True, **asdict(result)})
@@ -128,6 +131,14 @@ def tell(result: SnapshotResult, lake: str) -> None:
         if number:
             say(f"{number} {what}; the ledger entry {result.number} counts them, and they are in the lake.")
     say(f"The lake is {lake}. Its head is {result.head}")
+
+
+def _done(lake: Lake, error: SnapshotInterrupted) -> dict[str, Any]:
+    """Return what an interrupted snapshot did."""
+    if error.number is None:
+        return {"new": 0}
+    entry = lake.ledger()[error.number - 1]
+    return asdict(result_of(entry, seconds=(entry.finished_at - entry.started_at).total_seconds()))
 
 
 def _counted(counts: Counts | SnapshotResult) -> str:

@@ -2,60 +2,59 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
-import pyarrow as pa
 
-from auditframe.catalogue import SCOPES
 from auditframe.cli import FOUND
 from auditframe.cli._options import json_option, lake_option, run_options
-from auditframe.cli._output import print_summary, say, terminal_width
+from auditframe.cli._output import print_summary, say
+from auditframe.coverage import shortcomings, to_arrow
 from auditframe.errors import LakeCorruptError
 from auditframe.lake import Fault, Lake
 from auditframe.lake.ledger import current_partitions
-from auditframe.render import to_table
 from auditframe.text import inert
+from auditframe.window import parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import pyarrow as pa
+
     from auditframe.lake.records import Entry
 
-_HOUR = timedelta(hours=1)
-
-_COUNTS = """
-    SELECT scope, count(*) AS events, min(effective_at) AS first_at, max(effective_at) AS last_at
-    FROM events
-    GROUP BY scope
-"""
-_NOTHING = {"events": 0, "first_at": None, "last_at": None}
+_HOUR_S = 3600
 
 
 @click.command()
 @lake_option
+@click.option("--max-age", metavar="TIME", help="Exit with 4 when coverage ends longer ago than this: 2h, 1d.")
+@click.option("--format", "form", type=click.Choice(["table", "json"]), help="How to write it; table when not given.")
 @json_option
 @run_options
-def status(*, lake: str, as_json: bool) -> None:
+def status(*, lake: str, max_age: str | None, form: str | None, as_json: bool) -> None:
     """Say what a lake holds and how fresh it is.
 
-    Covered is what the ledger proves was read whole; more than one window means a gap between them.
+    Covered is what the ledger proves was read whole. With a gap between covered windows, or with --max-age when the end
+    of coverage lies longer ago, the exit code is 4 and each reason is a line on stderr.
 
     \b
     auditframe status --lake lake
-    auditframe status --lake lake --json
+    auditframe status --lake lake --max-age 2h --format json
     """  # noqa: D301 - click reads \b as "keep these lines"
-    target = Lake(lake)
+    target, now = Lake(lake), datetime.now(UTC)
     entries = target.ledger()
-    scopes = _scopes(target, entries)
-    facts = {"lake": lake, **_whole(target, entries)}
-    if as_json:
-        print_summary({**facts, "scopes": scopes})
-        return
-    for name, value in facts.items():
-        click.echo(f"{name:<15}{_told(value)}")
-    click.echo(f"\n{to_table(pa.Table.from_pylist(scopes), width=terminal_width())}", nl=False)
+    wrong = shortcomings(entries, now=now, max_age=parse_duration(max_age) if max_age else None)
+    facts, scopes = {"lake": lake, **_whole(target, entries)}, to_arrow(target, now=now)
+    if as_json or form == "json":
+        print_summary({**facts, "scopes": scopes.to_pylist(), "wrong": wrong})
+    else:
+        _tell(facts, scopes)
+    for what in wrong:
+        say(what)
+    if wrong:
+        raise click.exceptions.Exit(FOUND)
 
 
 @click.command()
@@ -98,6 +97,8 @@ def _whole(lake: Lake, entries: Sequence[Entry]) -> dict[str, Any]:
         "events": sum(state.rows for state in partitions.values()),
         "partitions": len(partitions),
         "quarantined": len(lake.quarantine()),
+        "late": sum(entry.counts.late for entry in entries),
+        "lateness_s": max((entry.lateness_s for entry in entries if entry.lateness_s is not None), default=None),
         "entries": len(entries),
         "last_entry": last and f"{last.kind} {last.number}",
         "last_entry_at": last and last.finished_at,
@@ -105,29 +106,29 @@ def _whole(lake: Lake, entries: Sequence[Entry]) -> dict[str, Any]:
     }
 
 
-def _scopes(lake: Lake, entries: Sequence[Entry]) -> list[dict[str, Any]]:
-    """Return a row for each scope: what is there, what is covered, how far behind that is."""
-    counted = {row.pop("scope"): row for row in lake.arrow(_COUNTS).to_pylist()}
-    statuses = {each.scope: each.status for entry in entries for each in entry.collected}
-    return [
-        {
-            "scope": scope,
-            "last_snapshot": statuses.get(scope),
-            **counted.get(scope, _NOTHING),
-            **_freshness(lake, scope),
-        }
-        for scope in SCOPES
-    ]
+def _tell(facts: Mapping[str, Any], scopes: pa.Table) -> None:
+    """Write a line a fact: first of the lake, then of the scopes side by side."""
+    for name, value in facts.items():
+        click.echo(f"{_label(name)}{_told(name, value)}")
+    click.echo()
+    for name in scopes.column_names:
+        first, second = (_told(name, value) for value in scopes[name].to_pylist())
+        click.echo(f"{_label(name)}{first:<28}{second}".rstrip())
 
 
-def _freshness(lake: Lake, scope: str) -> Mapping[str, Any]:
-    covered = lake.coverage(scope)
-    until = covered[-1].end if covered else None
-    behind_h = round((datetime.now(UTC) - until) / _HOUR, 1) if until else None
-    return {"behind_h": behind_h, "covered": [str(window) for window in covered]}
+def _label(name: str) -> str:
+    return f"{name.removesuffix('_s').replace('_', ' '):<18}"
 
 
-def _told(value: object) -> str:
-    if isinstance(value, datetime):
-        return f"{value.astimezone(UTC):%F %T}Z"
-    return "none" if value is None else inert(str(value))
+def _told(name: str, value: object) -> str:
+    match value:
+        case None:
+            return "none"
+        case datetime():
+            return f"{value.astimezone(UTC):%F %T}Z"
+        case int() | float() if name.endswith("_s"):
+            return f"{value / _HOUR_S:,.1f} h"
+        case list():
+            return "; ".join(map(str, value)) or "none"
+        case _:
+            return inert(str(value))

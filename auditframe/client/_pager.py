@@ -96,6 +96,7 @@ class _Trail:
         self._seen: set[bytes] = set()
         self._backward = backward
         self._empty_pages = 0
+        self._edge: bytes | None = None
 
     def candidates(self, page: Page) -> tuple[str, ...]:
         """Return the cursors that may lead on, best first.
@@ -118,11 +119,14 @@ class _Trail:
 
     def is_forward(self, fetched: Fetched) -> bool:
         """Take a page in, and say whether it brought the walk forward."""
-        identities = set(map(_identity, fetched.page.ids, fetched.page.events))
-        is_new = not identities <= self._seen
-        self._seen |= identities
+        identities = list(map(_identity, fetched.page.ids, fetched.page.events))
+        is_new = not self._seen.issuperset(identities)
+        # A last page of known events ends the walk where it begins again before its cursor; else it has turned round.
+        is_end = fetched.is_last and (not identities or self._edge in identities)
+        self._seen.update(identities)
+        self._edge = identities[0 if self._backward else -1] if identities else self._edge
         self._empty_pages = 0 if identities else self._empty_pages + 1
-        return is_new or fetched.is_last or 0 < self._empty_pages <= MAX_EMPTY_PAGES
+        return is_new or is_end or 0 < self._empty_pages <= MAX_EMPTY_PAGES
 
 
 def _identity(event_id: str | None, event: bytes) -> bytes:

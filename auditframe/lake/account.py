@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from auditframe.catalogue import SCOPES
+from auditframe.errors import LakeCorruptError
 from auditframe.lake.journal import Journal, drop_walk, read_journal, read_walks
-from auditframe.lake.ledger import coverage, read_ledger, write_entry
+from auditframe.lake.ledger import coverage, current_partitions, read_ledger, write_entry
 from auditframe.lake.merge import instants, texts
 from auditframe.lake.merkle import merkle_root
 from auditframe.lake.parquet import read_partition
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from auditframe.lake.journal import Walk
     from auditframe.lake.layout import Layout
+    from auditframe.lake.records import Status
     from auditframe.window import Window
 
 _SECOND = timedelta(seconds=1)
@@ -73,6 +75,7 @@ def recover(layout: Layout) -> None:
         carry_out(layout, journal)
         leave_entry(layout, journal)
         return None
+    _check_rest(layout, journal, current_partitions(entries))
     rows = _brought(layout, journal)
     leave_entry(
         layout,
@@ -89,7 +92,26 @@ def collected_of(walks: Iterable[Walk]) -> list[Collected]:
     by_scope: dict[str, list[Walk]] = {scope: [] for scope in SCOPES}
     for walk in walks:
         by_scope[walk.scope].append(walk)
-    return [_collected(scope, found) for scope, found in by_scope.items() if found]
+    return [collected(scope, found, status="interrupted") for scope, found in by_scope.items() if found]
+
+
+def collected(scope: str, walks: Sequence[Walk], *, status: Status) -> Collected:
+    """Add up what one scope's walks brought; the windows that were read whole come oldest first."""
+    whole = [walk for walk in walks if walk.is_whole]
+    read = [(walk.read, walk.asked_at) for walk in whole]
+    windows = [Span(start=window.start, end=window.end, asked_at=at) for window, at in read if window and window.end]
+    return Collected(
+        scope=scope,
+        status=status,
+        windows=sorted(windows, key=lambda span: span.end),
+        pages=sum(walk.pages for walk in walks),
+        first_request_id=walks[0].first_request_id if walks else None,
+        last_request_id=walks[-1].last_request_id if walks else None,
+        order=next((walk.order for walk in walks if walk.order), None),
+        outside=sum(walk.outside for walk in walks),
+        vanished=[id_ for walk in whole for id_ in walk.vanished],
+        returned=[id_ for walk in whole for id_ in walk.returned],
+    )
 
 
 def covered_by(entries: Sequence[Entry]) -> dict[str, tuple[Window, ...]]:
@@ -128,6 +150,26 @@ def _close(layout: Layout, number: int) -> None:
             drop_walk(layout, walk)
 
 
+def _check_rest(layout: Layout, journal: Journal, states: Mapping[str, PartitionState]) -> None:
+    """Check that a killed run left the events as they were that were there before it.
+
+    Raises:
+        LakeCorruptError: They are not what the ledger says; nothing is written that would speak for them.
+    """
+    for day in journal.touched:
+        path, state = layout.partition_file(day), states.get(day)
+        if state is None and not path.exists():
+            continue
+        rows = read_partition(path, path=path, columns=["raw", "snapshot"])
+        rest = rows.filter(pc.not_equal(rows["snapshot"], pa.scalar(journal.number, pa.int64())))
+        if merkle_root(texts(rest, "raw")) != (state.merkle_root if state else merkle_root([])):
+            raise LakeCorruptError(
+                f"{path}: a run was killed here, and the events from before it are not what the ledger says. "
+                "See: auditframe verify",
+                path=path,
+            )
+
+
 def _of_everything(layout: Layout, *, number: int) -> Journal:
     """Stand in for a damaged journal: the run may have changed anything."""
     return Journal(
@@ -156,20 +198,4 @@ def _counts(layout: Layout, journal: Journal, rows: pa.Table, entries: Sequence[
         mutated=kinds["mutation"],
         quarantined=kinds["unplaced"],
         late=len(late_rows(rows, covered_by(entries))),
-    )
-
-
-def _collected(scope: str, walks: Sequence[Walk]) -> Collected:
-    read = [walk.read for walk in walks if walk.is_whole]
-    return Collected(
-        scope=scope,
-        status="interrupted",
-        windows=[Span(start=window.start, end=window.end) for window in read if window and window.end],
-        pages=sum(walk.pages for walk in walks),
-        first_request_id=walks[0].first_request_id,
-        last_request_id=walks[-1].last_request_id,
-        order=next((walk.order for walk in walks if walk.order), None),
-        outside=sum(walk.outside for walk in walks),
-        vanished=[id_ for walk in walks if walk.is_whole for id_ in walk.vanished],
-        returned=[id_ for walk in walks if walk.is_whole for id_ in walk.returned],
     )

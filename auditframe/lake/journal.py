@@ -50,10 +50,11 @@ class Walk(Sealed, frozen=True, kw_only=True):
         end: The window's end; null when it has none.
         asked_at: When its first page was asked for; no event after that is claimed.
         number: The entry that will speak for it.
-        pages: Pages received.
+        pages: Pages that the run of that entry received.
         cursors: What may lead on, best first; empty when nothing can, or the window was read whole.
         is_whole: Whether it was read to its end.
-        restarts: How often it began anew because every cursor was refused.
+        oldest_at: The oldest ``effective_at`` inside the window that its pages reached; null when they reached none.
+        newest_at: The newest one.
         order: In which order the endpoint listed events; null when no two of them showed it.
         outside: Events that came though they lie outside the window.
         first_request_id: The endpoint's id of the first page's request.
@@ -71,7 +72,8 @@ class Walk(Sealed, frozen=True, kw_only=True):
     pages: int = 0
     cursors: list[str] = msgspec.field(default_factory=list)
     is_whole: bool = False
-    restarts: int = 0
+    oldest_at: datetime | None = None
+    newest_at: datetime | None = None
     order: Order | None = None
     outside: int = 0
     first_request_id: str | None = None
@@ -102,10 +104,7 @@ def read_journal(layout: Layout) -> Journal | None:
 
     A damaged one is safe to pass over: `verify` finds what it would have told of, and a repeated run mends it.
     """
-    try:
-        return _read(layout.journal, Journal)
-    except FileNotFoundError:
-        return None
+    return _read(layout.journal, Journal)
 
 
 def walk_file(layout: Layout, walk: Walk) -> Path:
@@ -135,6 +134,6 @@ def drop_walk(layout: Layout, walk: Walk) -> None:
 def _read(path: Path, kind: type[T]) -> T | None:
     try:
         record = msgspec.json.decode(path.read_bytes(), type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, OSError):
         return None
     return record if record.hash == record.computed_hash() else None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from auditframe.errors import LakeCorruptError, LakeLockedError
+from auditframe.lake.faults import UNREADABLE, cause, read_regular
 from auditframe.lake.records import Entry, canonical
 from auditframe.lake.storage import put_new
 from auditframe.window import Window, union
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from auditframe.lake.layout import Layout
-    from auditframe.lake.records import PartitionState, QuarantineState, Removal
+    from auditframe.lake.records import PartitionState, QuarantineState, Removal, Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +49,16 @@ def check_ledger(layout: Layout) -> tuple[tuple[Entry, ...], tuple[LedgerFault, 
     faults: list[LedgerFault] = []
     for path in sorted(layout.ledger.glob("*.json")):
         try:
-            text = path.read_bytes()
+            text = read_regular(path)
             entry = msgspec.json.decode(text, type=Entry)
-        except (msgspec.MsgspecError, UnicodeDecodeError, OSError) as error:
-            faults.append(LedgerFault(path, f"The entry cannot be read: {error}."))
+            is_canonical = text == canonical(entry)
+            breaks = _breaks(entry, path, entries[-1] if entries else None)
+        except UNREADABLE as error:
+            faults.append(LedgerFault(path, f"The entry cannot be read: {cause(error)}."))
             continue
-        if text != canonical(entry):
+        if not is_canonical:
             faults.append(LedgerFault(path, "The entry is not written as the lake writes it, or a key stands twice."))
-        faults += [LedgerFault(path, what) for what in _breaks(entry, path, entries[-1] if entries else None)]
+        faults += [LedgerFault(path, what) for what in breaks]
         entries.append(entry)
     return tuple(entries), tuple(faults)
 
@@ -77,13 +80,21 @@ def write_entry(layout: Layout, entry: Entry) -> Entry:
 
 def coverage(entries: Iterable[Entry], scope: str) -> tuple[Window, ...]:
     """Add up the windows of a scope that the ledger proves were read whole; disjoint, oldest first."""
-    return union(
-        Window(span.start, span.end)
-        for entry in entries
-        for collected in entry.collected
-        if collected.scope == scope
-        for span in collected.windows
-    )
+    return union(Window(span.start, span.end) for span, _ in _spans(entries, scope))
+
+
+def settled(entries: Iterable[Entry], scope: str, *, after: timedelta) -> tuple[Window, ...]:
+    """Return the part of the coverage that was read so long after it was over that late events had come by then."""
+    limits = ((span, min(span.end, asked_at - after)) for span, asked_at in _spans(entries, scope))
+    return union(Window(span.start, end) for span, end in limits if span.start is None or span.start < end)
+
+
+def _spans(entries: Iterable[Entry], scope: str) -> Iterator[tuple[Span, datetime]]:
+    """Yield every window of a scope that was read whole, and when it was asked for."""
+    for entry in entries:
+        for collected in entry.collected:
+            if collected.scope == scope:
+                yield from ((span, span.asked_at or entry.started_at) for span in collected.windows)
 
 
 def current_partitions(entries: Iterable[Entry]) -> dict[str, PartitionState]:

@@ -39,10 +39,17 @@ class Sealed(Record, frozen=True, kw_only=True):
 
 
 class Span(Record, frozen=True, kw_only=True):
-    """A window as the ledger writes it; a null start means since the log began."""
+    """A window as the ledger writes it.
+
+    Attributes:
+        start: The first instant inside; null means since the log began.
+        end: The first instant after.
+        asked_at: When the first page of its walk was asked for; null where only the entry says when.
+    """
 
     start: datetime | None
     end: datetime
+    asked_at: datetime | None = None
 
 
 class Collected(Record, frozen=True, kw_only=True):

@@ -112,11 +112,12 @@ class Writer:
         return tuple(walk for walk in read_walks(self._layout) if not walk.is_whole)
 
     @uninterrupted()
-    def note(self, walk: Walk, *, instead_of: Walk | None = None) -> None:
-        """Put down how far a window was read; what it brought must have been added before."""
+    def note(self, *walks: Walk, instead_of: Walk | None = None) -> None:
+        """Put down how far windows were read; what they brought must have been added before."""
         self._note()
-        write_walk(self._layout, walk)
-        if instead_of is not None and instead_of.window != walk.window:
+        for walk in walks:
+            write_walk(self._layout, msgspec.structs.replace(walk, number=self.number))
+        if instead_of is not None and instead_of.window not in {walk.window for walk in walks}:
             drop_walk(self._layout, instead_of)
 
     def missing(self, scope: str, window: Window, returned: Collection[str]) -> list[str]:
@@ -143,6 +144,7 @@ class Writer:
         still = {item.sha256 for item in tried if flatten_texts([item.content]).quarantine}
         changed = {number for number, item in held if item.kind == "unplaced" and item.sha256 not in still}
         self._note(quarantine=changed, kind="retry")
+        self._kept -= {item.sha256 for item in tried if item.sha256 not in still}  # it may come back as a mutation
         for item in tried:
             self.add(flatten_texts([item.content], scope=item.scope, seen_at=item.quarantined_at))
         for number in sorted(changed):

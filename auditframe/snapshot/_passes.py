@@ -1,0 +1,98 @@
+"""What the passes over both scopes have brought so far."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from auditframe.lake.account import collected
+from auditframe.snapshot._plan import in_turn
+from auditframe.snapshot._reading import Permission, Restart
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from auditframe.client import Scope
+    from auditframe.lake.journal import Walk
+    from auditframe.lake.records import Collected, Status
+    from auditframe.lake.writer import Writer
+    from auditframe.snapshot._plan import Plan
+    from auditframe.snapshot._reading import Piece
+    from auditframe.window import Window
+
+
+class Passes:
+    """One pass over each scope: its walks, planned and as far as they have come.
+
+    Args:
+        plans: What there is to read in each scope.
+
+    Attributes:
+        permissions: What the endpoint says about reading each scope.
+    """
+
+    def __init__(self, plans: Mapping[Scope, Plan]) -> None:
+        self.permissions = {str(scope): Permission() for scope in plans}
+        self._plans = plans
+        self._total = {str(scope): len(plan) for scope, plan in plans.items()}
+        self._came: dict[str, dict[Window, Walk]] = {str(scope): {} for scope in plans}
+
+    def walks(self) -> Iterator[Walk]:
+        """Yield every planned walk in its turn."""
+        return in_turn(self._plans.values())
+
+    @property
+    def windows_total(self) -> int:
+        """How many windows there are to read, over both scopes."""
+        return sum(self._total.values())
+
+    @property
+    def windows_done(self) -> int:
+        """How many of them are read whole."""
+        return sum(map(self._done, self._came))
+
+    @property
+    def remaining(self) -> int:
+        """How many windows are not read whole though they could be."""
+        return sum(map(self._left, self._came))
+
+    def take(self, piece: Piece | Restart, writer: Writer) -> None:
+        """Merge a piece into the lake, then put down how far its window is read."""
+        if isinstance(piece, Restart):
+            self._total[piece.walk.scope] += len(piece.parts) - 1
+            writer.note(*piece.parts, instead_of=piece.walk)
+            return
+        writer.add(piece.events)
+        walk = _with_what_is_gone(piece, writer)
+        self._came[walk.scope][walk.window] = walk
+        writer.note(walk)
+
+    def collected(self) -> list[Collected]:
+        """Return what the ledger says of each pass."""
+        return [collected(scope, list(came.values()), status=self._status(scope)) for scope, came in self._came.items()]
+
+    def _status(self, scope: str) -> Status:
+        if self.permissions[scope].is_refused:
+            return "not_permitted"
+        return "interrupted" if self._left(scope) else "complete"
+
+    def _done(self, scope: str) -> int:
+        return sum(walk.is_whole for walk in self._came[scope].values())
+
+    def _left(self, scope: str) -> int:
+        return 0 if self.permissions[scope].is_refused else self._total[scope] - self._done(scope)
+
+
+def _with_what_is_gone(piece: Piece, writer: Writer) -> Walk:
+    """Say of a window that is read to its end what did not come any more, and what came again."""
+    walk = piece.walk
+    if not walk.is_whole:
+        return walk
+    known_gone = {id_ for id_, scope in writer.vanished().items() if scope == walk.scope}
+    missing = writer.missing(walk.scope, walk.read, piece.ids) if piece.is_all and walk.read else []
+    return msgspec.structs.replace(
+        walk,
+        vanished=[id_ for id_ in missing if id_ not in known_gone],
+        returned=sorted(piece.ids & known_gone),
+    )

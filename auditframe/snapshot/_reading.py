@@ -1,0 +1,212 @@
+"""Read windows side by side, piece by piece; each piece says how far its window has come with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from auditframe.client import Filters
+from auditframe.errors import ApiError, AuthError
+from auditframe.flatten import flatten_texts
+from auditframe.lake.merge import instants
+from auditframe.parallel import side_by_side
+from auditframe.snapshot._plan import halves, is_troubled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from datetime import datetime
+
+    from auditframe.client import Client, Fetched, Scope
+    from auditframe.flatten import Flattened
+    from auditframe.lake.journal import Walk
+    from auditframe.snapshot._budget import Budget
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some pages of a window.
+
+    Attributes:
+        walk: How far the window is read with them.
+        events: What they held.
+        ids: The ids that the run has seen in the window.
+        is_all: Whether these are all that the endpoint returns for it.
+    """
+
+    walk: Walk
+    events: Flattened
+    ids: frozenset[str]
+    is_all: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """A window that has to be read anew, in parts, because its cursors are of no use any more."""
+
+    walk: Walk
+    parts: tuple[Walk, ...]
+
+
+@dataclass(slots=True)
+class Permission:
+    """What the endpoint has said about reading a scope."""
+
+    is_refused: bool = False
+    has_answered: bool = False
+
+
+class Reader:
+    """Reads the windows of both scopes.
+
+    Args:
+        client: The endpoint.
+        budget: What the run may read.
+        workers: How many windows are read side by side.
+        permissions: What the endpoint says about each scope; written here.
+    """
+
+    def __init__(self, client: Client, budget: Budget, *, workers: int, permissions: dict[str, Permission]) -> None:
+        self._client = client
+        self._budget = budget
+        self._workers = workers
+        self._permissions = permissions
+
+    def pieces(self, walks: Iterable[Walk]) -> Iterator[Piece | Restart]:
+        """Read windows in their order, so many side by side, and yield pieces as they come."""
+        sources = (partial(self._read_window, walk) for walk in walks)
+        return side_by_side(sources, workers=self._workers, stop=self._budget.stop)
+
+    def _read_window(self, walk: Walk) -> Iterator[Piece | Restart]:
+        permission = self._permissions[walk.scope]
+        if permission.is_refused:
+            return
+        try:
+            yield from self._read(walk, permission)
+        except AuthError as error:
+            if not self._is_refused_scope(walk.scope, permission, error):
+                raise
+            permission.is_refused = True
+
+    def _read(self, walk: Walk, permission: Permission) -> Iterator[Piece | Restart]:
+        if is_troubled(walk):
+            yield from self._read_anew(walk, permission)
+            return
+        reading = _Reading(walk)
+        pages = self._client.fetch_pages(
+            scope=_scope(walk), filters=Filters(window=walk.window), resume=tuple(walk.cursors)
+        )
+        try:
+            while not reading.is_over and self._budget.take_page():
+                fetched = next(pages)
+                permission.has_answered = True
+                if not reading.goes_on_with(fetched):
+                    yield from self._read_anew(walk, permission)
+                    return
+                reading.take(fetched)
+                if reading.is_over or self._budget.is_due(reading.held):
+                    yield self._handed_over(reading)
+        except ApiError as error:
+            if reading.distrusts(error) or reading.held:
+                yield self._handed_over(reading)
+            raise
+        if reading.held:
+            yield self._handed_over(reading)
+
+    def _read_anew(self, walk: Walk, permission: Permission) -> Iterator[Piece | Restart]:
+        parts = halves(walk)
+        yield Restart(walk, parts)
+        for part in parts:
+            yield from self._read(part, permission)
+
+    def _handed_over(self, reading: _Reading) -> Piece:
+        self._budget.hand_over(reading.held)
+        return reading.piece()
+
+    def _is_refused_scope(self, scope: str, permission: Permission, error: AuthError) -> bool:
+        """Whether the key may read the organization's events, though not this scope; a revoked key reads neither."""
+        if scope == "organization" or permission.has_answered:
+            return False
+        if error.status_code == 401:
+            next(self._client.fetch_pages(limit=1))
+        return True
+
+
+class _Reading:
+    """The pages of a window since the last piece, and how far it has come."""
+
+    def __init__(self, walk: Walk) -> None:
+        self._is_resumed = bool(walk.cursors)
+        self._earlier_order = walk.order
+        self._walk = msgspec.structs.replace(
+            walk, pages=0, outside=0, first_request_id=None, last_request_id=None, vanished=[], returned=[]
+        )
+        self._batch: list[Fetched] = []
+        self._ids: set[str] = set()
+
+    @property
+    def held(self) -> int:
+        """How many pages the next piece will hold."""
+        return len(self._batch)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the window is read to its end."""
+        return self._walk.is_whole
+
+    def goes_on_with(self, fetched: Fetched) -> bool:
+        """Whether a page leads on from where an earlier run was cut short, in the direction that it had."""
+        if not self._is_resumed:
+            return True
+        if fetched.number == 0 and fetched.cursor is None:
+            return False
+        return self._earlier_order is not None and fetched.order in (None, self._earlier_order)
+
+    def take(self, fetched: Fetched) -> None:
+        """Take the next page in."""
+        walk = self._walk
+        if not walk.pages and not self._is_resumed:
+            walk = msgspec.structs.replace(walk, asked_at=fetched.asked_at.replace(microsecond=0))
+        self._batch.append(fetched)
+        self._ids.update(filter(None, fetched.page.ids))
+        self._walk = msgspec.structs.replace(
+            walk,
+            pages=walk.pages + 1,
+            cursors=list(fetched.next_cursors),
+            is_whole=fetched.is_last,
+            order=fetched.order or walk.order,
+            first_request_id=walk.first_request_id if walk.pages else fetched.request_id,
+            last_request_id=fetched.request_id,
+        )
+
+    def distrusts(self, error: ApiError) -> bool:
+        """Forget the cursors after a failure that another try at them would only repeat; say whether there were any."""
+        if error.retryable or isinstance(error, AuthError) or not self._walk.cursors:
+            return False
+        self._walk = msgspec.structs.replace(self._walk, cursors=[])
+        return True
+
+    def piece(self) -> Piece:
+        """Return the pages since the last piece."""
+        batch, self._batch = self._batch, []
+        texts = (event for fetched in batch for event in fetched.page.events)
+        events = flatten_texts(texts, scope=_scope(self._walk), seen_at=batch[-1].received_at if batch else None)
+        self._reach(instants(events.events, "effective_at"))
+        is_all = self._walk.is_whole and not self._is_resumed
+        return Piece(self._walk, events, frozenset(self._ids), is_all)
+
+    def _reach(self, times: list[datetime]) -> None:
+        walk = self._walk
+        inside = [time for time in times if time in walk.window]
+        self._walk = msgspec.structs.replace(
+            walk,
+            outside=walk.outside + len(times) - len(inside),
+            oldest_at=min(filter(None, (walk.oldest_at, *inside)), default=None),
+            newest_at=max(filter(None, (walk.newest_at, *inside)), default=None),
+        )
+
+
+def _scope(walk: Walk) -> Scope:
+    return "tenant" if walk.scope == "tenant" else "organization"

@@ -1,0 +1,121 @@
+"""Coverage: what was read whole and what is open add up, and every shortcoming is said."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import auditframe as af
+from auditframe.coverage import COLUMNS, shortcomings, spans, to_arrow
+from auditframe.emulator import Behaviour, Emulator
+from auditframe.errors import LakeNotFoundError, SnapshotInterrupted
+from auditframe.lake.records import Collected, Counts, Entry, Span, Status
+from auditframe.window import Window, union
+from tests.conftest import connected
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from auditframe.sample import Sample
+
+T0 = datetime(2026, 10, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+NOW = T0 + timedelta(days=40)
+
+
+def entry(*read: tuple[int, int], scope: str = "organization", status: Status = "complete") -> Entry:
+    """An entry that read windows from one hour to another whole."""
+    collected = Collected(
+        scope=scope,
+        status=status,
+        windows=[Span(start=T0 + first * HOUR, end=T0 + last * HOUR) for first, last in read],
+        pages=1,
+        first_request_id=None,
+        last_request_id=None,
+    )
+    return Entry(
+        number=1,
+        kind="snapshot",
+        started_at=NOW,
+        finished_at=NOW,
+        collected=[collected],
+        counts=Counts(),
+        partitions=[],
+        previous=None,
+    )
+
+
+hours = st.integers(0, 300)
+windows = st.tuples(hours, hours).filter(lambda pair: pair[0] < pair[1])
+
+
+@given(st.lists(windows, min_size=1, max_size=8))
+def test_covered_windows_and_gaps_add_up_and_are_disjoint(read: list[tuple[int, int]]) -> None:
+    organization, _ = spans([entry(*read)])
+    first, last = min(pair[0] for pair in read), max(pair[1] for pair in read)
+    parts = [*organization.covered, *organization.gaps]
+
+    assert union(parts) == (Window(T0 + first * HOUR, T0 + last * HOUR),)
+    assert sum(((each.end or T0) - (each.start or T0) for each in parts), timedelta()) == (last - first) * HOUR
+
+
+def test_each_gap_is_said_with_and_without_an_age() -> None:
+    entries = [entry((0, 5), (7, 9), (12, 13))]
+
+    assert len(shortcomings(entries, now=NOW)) == 2
+    assert "2026-10-12T05:00:00Z, 2026-10-12T07:00:00Z" in shortcomings(entries, now=NOW)[0]
+
+
+@pytest.mark.parametrize(
+    ("entries", "said"),
+    [
+        ([], ["organization was never", "tenant was never"]),
+        ([entry((0, 960)), entry((0, 960), scope="tenant")], []),
+        ([entry((0, 900)), entry((0, 960), scope="tenant")], ["organization is stale"]),
+        ([entry((0, 960)), entry(scope="tenant", status="not_permitted")], []),
+        ([entry((0, 960)), entry((0, 9), scope="tenant"), entry(scope="tenant", status="not_permitted")], ["any more"]),
+    ],
+)
+def test_a_scope_is_stale_when_it_could_be_read_and_was_not(entries: list[Entry], said: list[str]) -> None:
+    found = shortcomings(entries, now=NOW + HOUR, max_age=2 * HOUR)
+
+    assert len(found) == len(said)
+    assert all(words in what for words, what in zip(said, found, strict=True))
+
+
+def test_coverage_says_of_each_scope_what_was_read(organization: Sample, tmp_path: Path) -> None:
+    lake = af.Lake(tmp_path / "lake")
+    forbidden = Emulator(organization.events, behaviour=Behaviour(tenant="forbidden"))
+    af.snapshot(lake, connected(forbidden), start="2026-10-10", end="2026-11-01")
+    frame = af.coverage(lake)
+    one, two = to_arrow(lake, now=NOW).to_pylist()
+
+    assert list(frame.columns) == list(COLUMNS)
+    assert frame["scope"].tolist() == ["organization", "tenant"]
+    assert (one["status"], two["status"]) == ("complete", "not_permitted")
+    assert (one["covered_until"], two["covered_until"]) == (datetime(2026, 11, 1, tzinfo=UTC), None)
+    assert one["lag_s"] == (NOW - datetime(2026, 11, 1, tzinfo=UTC)).total_seconds()
+    assert one["events"] == len(lake.to_arrow())
+    assert (one["order"], one["gaps"], two["events"], two["lag_s"]) == ("newest_first", [], 0, None)
+
+
+def test_coverage_counts_what_was_cut_short_what_vanished_and_what_is_held(tmp_path: Path) -> None:
+    lake, at = af.Lake(tmp_path / "lake"), int(T0.timestamp())
+    first = [{"id": f"e{n}", "type": "login.succeeded", "effective_at": at + n} for n in range(300)]
+    af.snapshot(lake, connected(Emulator(first)), start=T0, end=T0 + 24 * HOUR)
+    later = [{**first[0], "actor": None}, *first[2:], {"id": "e999", "effective_at": at}]
+    af.snapshot(lake, connected(Emulator(later)), start=T0, end=T0 + 24 * HOUR)
+    with pytest.raises(SnapshotInterrupted):
+        af.snapshot(lake, connected(Emulator(later)), start=T0, end=T0 + 24 * HOUR, max_pages=1, workers=1)
+    row = af.coverage(lake).iloc[0]
+
+    assert (row["vanished"], row["mutations"], row["quarantined"], row["cut_short"]) == (1, 1, 1, 1)
+
+
+def test_a_folder_that_is_no_lake_has_no_coverage(tmp_path: Path) -> None:
+    with pytest.raises(LakeNotFoundError):
+        af.coverage(af.Lake(tmp_path))
