@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test check docs bench notebooks wheel data reference lock clean
+.PHONY: demo test check docs bench soak notebooks wheel data reference lock clean
 
 demo: $(READY)
 	$(BIN)/auditframe demo --out demo
@@ -24,6 +24,11 @@ docs: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/flatten.py
+	$(BIN)/python benchmarks/collection.py
+
+# Hours: 10,000 random worlds, 200 races, every byte of a lake flipped.
+soak: $(READY)
+	$(BIN)/python benchmarks/reliability.py
 
 notebooks: $(READY)
 	$(BIN)/python notebooks/execute.py

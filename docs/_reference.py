@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import inspect
+import json
 import re
 import types
 import typing
@@ -155,9 +156,25 @@ PAGES: Mapping[str, Callable[[], str]] = {
 """What writes each page of ``docs/reference`` that nobody writes by hand."""
 
 
+def reliability_table() -> str:
+    """The figures of the last soak."""
+    facts = json.loads((ROOT / "benchmarks" / "results" / "reliability.json").read_text("utf-8"))
+    lines = ["| what | tried | failed | seeds |", "| --- | --: | --: | --- |"]
+    lines += [
+        f"| {each['what']} | {each['tried']:,} | {len(each['failed'])} | {each['seeds']} |" for each in facts["figures"]
+    ]
+    return f"Measured on {facts['measured_at']} with {facts['software']}.\n\n" + "\n".join(lines) + "\n"
+
+
 def sections() -> dict[str, str]:
     """Return what stands between markers in pages that are otherwise written by hand, by the marker's name."""
-    return {"reports": report_table(), "commands": command_table(), "layers": layers(), **record_tables()}
+    return {
+        "reports": report_table(),
+        "commands": command_table(),
+        "layers": layers(),
+        "reliability": reliability_table(),
+        **record_tables(),
+    }
 
 
 def _report(report: Report[Any]) -> str:

@@ -66,6 +66,7 @@ COMMANDS: Mapping[str, Command] = {
     "reports": Command("ask", "List the reports: question, parameters, controls."),
     "sql": Command("ask", "Ask a lake one SELECT over events."),
     "status": Command("tend", "Say what a lake holds and how fresh it is."),
+    "doctor": Command("examine", "Say which of key, scope, logging, network, clock or lake is the trouble."),
     "verify": Command("tend", "Read every byte of a lake again and name each fault."),
     "prove": Command("keep", "Prove that an event stands in a lake."),
     "quarantine": Command("keep", "List what arrived and could not be placed, and what came with another payload."),

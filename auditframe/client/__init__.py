@@ -143,6 +143,7 @@ class Client:
                 received_at=answer.received_at,
                 asked_at=answer.asked_at,
                 date=answer.date,
+                headers=answer.headers,
             )
 
         return with_retries(self._retry, attempt, pace=self._pace, deadline_s=deadline_s)

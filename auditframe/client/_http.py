@@ -24,6 +24,7 @@ from auditframe.client._refusals import (
 )
 from auditframe.errors import ApiError, AuthError, NetworkError, RequestError
 from auditframe.pages import Page, parse_page
+from auditframe.text import inert
 
 if TYPE_CHECKING:
     from auditframe.client._records import Query
@@ -43,6 +44,7 @@ class Answer:
     received_at: datetime
     asked_at: datetime
     date: datetime | None
+    headers: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +151,7 @@ class Endpoint:
             received_at=datetime.now(UTC),
             asked_at=asked_at,
             date=date,
+            headers=_names(response.headers),
         )
 
     def _refusal(self, response: httpx.Response, deadline_s: float) -> ApiError:
@@ -192,6 +195,13 @@ def _read(response: httpx.Response, deadline_s: float) -> bytes:
         return read_body([response.content], encoding="", deadline_s=deadline_s)
     encoding = response.headers.get("content-encoding", "")
     return read_body(response.iter_raw(), encoding=encoding, deadline_s=deadline_s)
+
+
+def _names(headers: httpx.Headers) -> tuple[tuple[str, str], ...]:
+    """Return the names of headers, with the values of those that nobody's secret can be in."""
+    about_rates = ("x-ratelimit-", "ratelimit-", "retry-after")
+    named = {name.lower(): value for name, value in headers.items()}
+    return tuple((name, inert(named[name][:80]) if name.startswith(about_rates) else "") for name in sorted(named))
 
 
 def _own_message(response: httpx.Response, deadline_s: float) -> str:

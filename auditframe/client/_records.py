@@ -107,6 +107,7 @@ class Fetched:
         date: The endpoint's clock when it answered, from its `Date`, UTC; None without a usable one.
         next_cursors: The cursors that may lead on from here, best first; none after the last page.
         order: Which way the walk goes through time, as far as its pages have shown.
+        headers: The names of the response's headers, sorted; only those about rates have their values.
     """
 
     body: bytes = field(repr=False)
@@ -119,6 +120,7 @@ class Fetched:
     date: datetime | None
     next_cursors: tuple[str, ...] = ()
     order: Order | None = None
+    headers: tuple[tuple[str, str], ...] = ()
 
     @property
     def is_last(self) -> bool:
