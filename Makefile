@@ -26,9 +26,10 @@ bench: $(READY)
 	$(BIN)/python benchmarks/flatten.py
 	$(BIN)/python benchmarks/collection.py
 
-# Hours: 10,000 random worlds, 200 races, every byte of a lake flipped.
+# Hours: 10,000 random worlds, 200 races, every byte of a lake flipped, a kill at every system call of the writers.
 soak: $(READY)
 	$(BIN)/python benchmarks/reliability.py
+	AUDITFRAME_SOAK=1 $(BIN)/python -m pytest tests/test_strace.py tests/test_verify.py
 
 notebooks: $(READY)
 	$(BIN)/python notebooks/execute.py

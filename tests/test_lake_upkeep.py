@@ -136,6 +136,13 @@ def test_an_erasure_without_a_name_is_refused(lake: Lake) -> None:
     assert len(ids(lake)) == 4
 
 
+@pytest.mark.parametrize("word", ["user", "api_key", " Session ", "login.failed", "changes_requested"])
+def test_a_word_of_the_apis_own_names_nobody(lake: Lake, word: str) -> None:
+    with pytest.raises(LakeError, match="names nobody"):
+        lake.erase(WHO, word, reason="asked")
+    assert len(ids(lake)) == 4
+
+
 @pytest.mark.parametrize("done", [0, 1, 2])
 def test_a_killed_erasure_is_completed_by_the_next_writer(lake: Lake, done: int) -> None:
     layout = Layout(lake.path)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pyarrow as pa
 
+from auditframe.catalogue import catalogue
 from auditframe.errors import LakeError
 from auditframe.lake.events import Events
 from auditframe.lake.journal import read_walks
@@ -17,6 +18,7 @@ from auditframe.lake.prove import Proof, prove
 from auditframe.lake.quarantine import read_quarantine
 from auditframe.lake.verify import Fault, verify
 from auditframe.lake.writer import open_writer
+from auditframe.schema import COLUMNS
 from auditframe.text import inert
 from auditframe.window import parse_instant
 
@@ -221,10 +223,13 @@ class Lake:
             The ledger entry. The removed events are not taken into this lake again.
 
         Raises:
-            LakeError: No name was given, or an empty one.
+            LakeError: No name was given, or an empty one, or a word of the API's own that nearly every event holds.
         """
         if not names or not all(name.strip() for name in names):
             raise LakeError("Name whom to erase: an e-mail address or an id.", path=self.path)
+        if common := sorted({name.strip() for name in names if name.strip().lower() in _OWN_WORDS}):
+            words = ", ".join(common)
+            raise LakeError(f"{words}: that is the API's own word, which names nobody. Give an id.", path=self.path)
         read_description(self._layout)
         with self.writer() as writer:
             return writer.erase(names=names, reason=inert(reason))
@@ -234,6 +239,12 @@ class Lake:
         last = window.end.date().isoformat() if window.end else "~"
         return tuple(file for day, file in self._layout.partitions().items() if first <= day <= last)
 
+
+_OWN_WORDS = frozenset(
+    {key for column in COLUMNS for path in column.paths for key in path.split("/")}
+    | {"session", "api_key", "user", "service_account", "owner", "member", "reader", "project", "true", "false", "null"}
+    | set(catalogue())
+)
 
 QUARANTINE_TYPES: dict[str, pa.DataType] = {
     "snapshot": pa.int64(),

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
+from auditframe.lake.claims import is_day
 from auditframe.lake.faults import UNREADABLE, Fault, cause, read_regular
 from auditframe.lake.journal import Journal, Walk, walk_file
 from auditframe.lake.layout import EVENTS_FILE
-from auditframe.lake.proofs import is_day
 from auditframe.lake.records import Sealed, canonical
 
 if TYPE_CHECKING:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from auditframe.errors import LakeLockedError, ParameterError
+from auditframe.lake.claims import entry_faults, gaps, is_day, origin_faults
 from auditframe.lake.contents import Reading
 from auditframe.lake.faults import UNREADABLE, Fault, cause, read_regular
 from auditframe.lake.journal import Journal
 from auditframe.lake.layout import Description
 from auditframe.lake.ledger import check_ledger, current_partitions, current_quarantine
-from auditframe.lake.proofs import entry_faults, gaps, is_day, origin_faults
 from auditframe.lake.quarantine import Kept
 from auditframe.lake.strangers import is_being_written, leftovers, names_in, read_sealed, strangers
 
