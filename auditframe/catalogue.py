@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Scope = Literal["organization", "tenant"]
+Severity = Literal["info", "low", "medium", "high", "critical"]
 
 EFFECTS = (
     "create",
@@ -26,7 +27,9 @@ EFFECTS = (
     "control_off",
     "other",
 )
-SEVERITIES = ("info", "low", "medium", "high", "critical")
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+"""From the least to the most."""
+
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 

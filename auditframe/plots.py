@@ -16,7 +16,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 
-from auditframe.reports import Bars, DailyBars, Points, Spans
+from auditframe.errors import ReportError
+from auditframe.reports import Bars, DailyBars, Heatmap, Points, Spans
 from auditframe.text import inert
 
 if TYPE_CHECKING:
@@ -62,13 +63,16 @@ def plot(report: Report[Any], source: Source, /, *, ax: Axes | None = None, **pa
 
     Returns:
         The Axes that were drawn on; without any event they say so.
+
+    Raises:
+        ReportError: The report has no plot.
     """
-    answer = report.arrow(source, **params)
+    spec, answer = spec_of(report), report.arrow(source, **params)
     if ax is None:
         import matplotlib.pyplot as plt  # picks a backend, which a caller with Axes of its own does not need
 
-        _, ax = plt.subplots(figsize=_size(report.plot, answer), layout="constrained")
-    return _titled(draw(report.plot, answer, ax), report)
+        _, ax = plt.subplots(figsize=_size(spec, answer), layout="constrained")
+    return _titled(draw(spec, answer, ax), report)
 
 
 def figure(report: Report[Any], source: Source, /, **params: Any) -> Figure:
@@ -78,9 +82,21 @@ def figure(report: Report[Any], source: Source, /, **params: Any) -> Figure:
 
 def figure_of(report: Report[Any], answer: pa.Table) -> Figure:
     """Draw an answer that a report has given, without asking again."""
-    made = Figure(figsize=_size(report.plot, answer), layout="constrained")
-    _titled(draw(report.plot, answer, made.add_subplot()), report)
+    spec = spec_of(report)
+    made = Figure(figsize=_size(spec, answer), layout="constrained")
+    _titled(draw(spec, answer, made.add_subplot()), report)
     return made
+
+
+def spec_of(report: Report[Any]) -> PlotSpec:
+    """Return what a report's plot shows.
+
+    Raises:
+        ReportError: It has none.
+    """
+    if report.plot is None:
+        raise ReportError(f"{report.name} has no plot; its answer is the table.", report=report.name)
+    return report.plot
 
 
 def draw(spec: PlotSpec, answer: pa.Table, ax: Axes) -> Axes:
@@ -151,7 +167,7 @@ def _draw_spans(spec: Spans, rows: list[dict[str, Any]], ax: Axes, units: Mappin
         start, end = (_number(row[spec.start] or left), _number(row[spec.end] or right))
         ax.plot([start, end], [line, line], color=_BLUE, linewidth=3, solid_capstyle="butt", zorder=1)
         ax.plot(ends, [line] * len(ends), "|", color=_BLUE, markersize=11, markeredgewidth=2, zorder=2)
-    handles: list[Artist] = [Line2D([], [], color=_BLUE, linewidth=3, label="from creation to deletion")]
+    handles: list[Artist] = [Line2D([], [], color=_BLUE, linewidth=3, label=spec.meaning)]
     for (column, meaning), (shape, colour) in zip(spec.marks, _MARKS, strict=False):
         places = [(_number(row[column]), line) for line, row in enumerate(shown) if row[column]]
         ax.scatter([at for at, _ in places], [line for _, line in places], marker=shape, color=colour, s=26, zorder=3)
@@ -178,11 +194,26 @@ def _draw_points(spec: Points, rows: list[dict[str, Any]], ax: Axes, units: Mapp
     ax.set_xlim(_number(left), _number(right))
 
 
+@_draw.register(Heatmap)
+def _draw_heatmap(spec: Heatmap, rows: list[dict[str, Any]], ax: Axes, units: Mapping[str, str]) -> None:
+    lines = {row[spec.row]: None for row in rows}
+    columns = sorted({row[spec.column] for row in rows})
+    value = {(row[spec.row], row[spec.column]): row[spec.value] for row in rows}
+    fields = [[value.get((line, column), 0) for column in columns] for line in lines]
+    shown = ax.imshow(fields, cmap="Blues", vmin=0, aspect="auto")
+    ax.set_xticks(range(len(columns)), [str(column) for column in columns], fontsize="small")
+    _name_lines(ax, [str(line) for line in lines])
+    ax.set_xlabel(units[spec.column])
+    made: Any = ax.figure
+    made.colorbar(shown, ax=ax, label=units[spec.value], format="{x:,.0f}")
+
+
 def _size(spec: PlotSpec, answer: pa.Table) -> tuple[float, float]:
     """Return the width and the height of a figure [in]."""
     if isinstance(spec, DailyBars) or not answer.num_rows:
         return _WIDTH_IN, _DAILY_IN
-    lines = len(answer[spec.label].unique()) if isinstance(spec, Points) else answer.num_rows
+    by_name = spec.label if isinstance(spec, Points) else spec.row if isinstance(spec, Heatmap) else None
+    lines = len(answer[by_name].unique()) if by_name else answer.num_rows
     return _WIDTH_IN, _FRAME_IN + _LINE_IN * min(max(lines, 3), MAX_LINES)
 
 

@@ -7,7 +7,7 @@ import pkgutil
 import random
 import re
 import textwrap
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +16,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from auditframe import reports
+from auditframe.catalogue import SEVERITIES
 from auditframe.errors import FileError, LakeNotFoundError, ParameterError, ReportError, UnknownReportError
 from auditframe.flatten import Flattened, flatten_events
 from auditframe.lake import Events, Lake
-from auditframe.reports import REGISTRY, Bars, DailyBars, Points, Report, ReportColumn, Spans
+from auditframe.lake.records import Collected, Span
+from auditframe.reports import REGISTRY, Bars, DailyBars, Heatmap, Points, Report, ReportColumn, Spans, controls
+from auditframe.reports._columns import FINDING_COLUMNS
 from auditframe.schema import arrow_schema
 
 if TYPE_CHECKING:
@@ -27,10 +30,6 @@ if TYPE_CHECKING:
 
 CASES = Path(__file__).parent / "cases"
 NOTHING = arrow_schema().empty_table()
-CONTROL = re.compile(
-    r"SOC 2 [A-Z]{1,2}\d+\.\d+|ISO/IEC 27001:2022 A\.[5-8]\.\d+|NIST SP 800-53 r5 [A-Z]{2}-\d+(\(\d+\))?"
-)
-
 # What answers differently, or not at all, on another engine than DuckDB.
 REFUSED = {
     "qualify": r"\bQUALIFY\b",
@@ -49,20 +48,74 @@ REFUSED = {
     "the clock": r"\bnow\s*\(|\bcurrent_(date|time|timestamp)\b",
 }
 
+SEEN_AT = "2026-02-01T00:00:00Z"
+
 every_report = pytest.mark.parametrize("report", REGISTRY.values(), ids=REGISTRY)
+CHECKS = {name: report for name, report in REGISTRY.items() if report.is_check}
+every_check = pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)
 
 
 def cases_of(name: str) -> list[dict[str, Any]]:
-    cases: list[dict[str, Any]] = json.loads((CASES / f"{name}.json").read_text(encoding="utf-8"))
+    """Read a report's cases.
+
+    A case has ``claim``, ``parameters``, ``expected`` and either ``events`` or ``arrivals``: a list of events that were
+    first seen together, at ``seen_at``. ``files`` holds texts by name; a parameter of the value ``file:NAME`` gets the
+    path of one. ``collected`` lists windows that a snapshot read whole. ``lake_only`` says that the answer needs a
+    ledger or a quarantine, so that only a lake and its path can give it.
+    """
+    path = CASES / f"{name}.json"
+    cases: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
     return cases
 
 
-EVERY_CASE = [pytest.param(REGISTRY[name], case, id=name) for name in REGISTRY for case in cases_of(name)]
-every_case = pytest.mark.parametrize(("report", "case"), EVERY_CASE)
+ALL_CASES = [(REGISTRY[name], case) for name in REGISTRY for case in cases_of(name)]
+PLAIN_CASES = [(report, case) for report, case in ALL_CASES if not case.get("lake_only")]
 
 
-def flat(events: list[dict[str, Any]]) -> Flattened:
-    return flatten_events(events, scope="organization", seen_at=datetime(2026, 2, 1, tzinfo=UTC))
+def every(cases: list[tuple[Report[Any], dict[str, Any]]]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize(("report", "case"), cases, ids=[report.name for report, _ in cases])
+
+
+every_case, every_plain_case = every(ALL_CASES), every(PLAIN_CASES)
+
+
+def flat(events: list[dict[str, Any]], *, seen_at: str = SEEN_AT) -> Flattened:
+    return flatten_events(events, scope="organization", seen_at=datetime.fromisoformat(seen_at))
+
+
+def arrivals_of(case: dict[str, Any]) -> list[dict[str, Any]]:
+    arrivals: list[dict[str, Any]] = case.get("arrivals") or [{"seen_at": SEEN_AT, "events": case["events"]}]
+    return arrivals
+
+
+def events_of(case: dict[str, Any]) -> list[dict[str, Any]]:
+    return [event for arrival in arrivals_of(case) for event in arrival["events"]]
+
+
+def lake_of(case: dict[str, Any], path: Path) -> Lake:
+    lake = Lake(path)
+    for arrival in arrivals_of(case):
+        lake.append(flat(arrival["events"], seen_at=arrival["seen_at"]))
+    if case.get("collected"):
+        with lake.writer() as writer:
+            writer.commit("snapshot", [_collected(**each) for each in case["collected"]])
+    return lake
+
+
+def _collected(scope: str, start: str, end: str, status: Any = "complete") -> Collected:
+    window = Span(start=datetime.fromisoformat(start), end=datetime.fromisoformat(end))
+    return Collected(scope=scope, status=status, windows=[window], pages=1, first_request_id=None, last_request_id=None)
+
+
+def parameters_of(case: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return the parameters of a case, its files written into a folder."""
+    for name, text in case.get("files", {}).items():
+        (folder / name).write_text(text, encoding="utf-8")
+    given: dict[str, Any] = case["parameters"]
+    return {
+        name: str(folder / value.removeprefix("file:")) if str(value).startswith("file:") else value
+        for name, value in given.items()
+    }
 
 
 def plain(value: object) -> object:
@@ -141,9 +194,9 @@ def test_every_parameter_has_a_default_a_doc_and_only_a_name(report: Report[Any]
 
 
 @every_report
-def test_controls_are_written_as_their_frameworks_write_them(report: Report[Any]) -> None:
+def test_a_report_names_controls_that_there_are(report: Report[Any]) -> None:
     assert report.controls
-    assert [control for control in report.controls if not CONTROL.fullmatch(control)] == []
+    assert [control for control in report.controls if control not in controls()] == []
 
 
 @every_report
@@ -153,10 +206,14 @@ def test_a_plot_names_declared_columns(report: Report[Any]) -> None:
             named = {*label, value, *([flag] if flag else [])}
         case DailyBars(day, value):
             named = {day, value}
-        case Spans(label, start, end, marks):
+        case Spans(label, start, end, marks, _):
             named = {*label, start, end, *(column for column, _ in marks)}
         case Points(at, label):
             named = {at, label}
+        case Heatmap(row, column, value):
+            named = {row, column, value}
+        case None:
+            named = set()
 
     assert named <= {column.name for column in report.columns}
 
@@ -175,8 +232,9 @@ def test_the_body_is_one_sql_literal(report: Report[Any]) -> None:
 @every_report
 def test_every_parameter_is_bound_and_nothing_else(report: Report[Any]) -> None:
     bound = set(re.findall(r"\$(\w+)", report.sql()))
+    taken = {name for relation in report.relations for name in relation.parameters}
 
-    assert bound == {parameter.name for parameter in report.parameters}
+    assert bound | taken == {parameter.name for parameter in report.parameters}
 
 
 @every_report
@@ -242,58 +300,94 @@ def test_an_unknown_report_is_named_with_its_neighbour() -> None:
 # The answers.
 
 
-@every_case
-def test_a_table_gives_the_answer_worked_out_by_hand(report: Report[Any], case: dict[str, Any]) -> None:
-    answer = report.arrow(flat(case["events"]).events, **case["parameters"])
+@every_plain_case
+def test_a_table_gives_the_answer_worked_out_by_hand(report: Report[Any], case: dict[str, Any], tmp_path: Path) -> None:
+    answer = report.arrow(flat(events_of(case)).events, **parameters_of(case, tmp_path))
+
+    assert rows_of(answer) == case["expected"]
+
+
+@every_plain_case
+def test_a_dataframe_gives_the_same_answer(report: Report[Any], case: dict[str, Any], tmp_path: Path) -> None:
+    answer = report.arrow(flat(events_of(case)).to_pandas(), **parameters_of(case, tmp_path))
 
     assert rows_of(answer) == case["expected"]
 
 
 @every_case
-def test_a_dataframe_gives_the_same_answer(report: Report[Any], case: dict[str, Any]) -> None:
-    answer = report.arrow(flat(case["events"]).to_pandas(), **case["parameters"])
+def test_a_lake_and_its_path_give_the_same_answer(report: Report[Any], case: dict[str, Any], tmp_path: Path) -> None:
+    lake, parameters = lake_of(case, tmp_path / "lake"), parameters_of(case, tmp_path)
 
-    assert rows_of(answer) == case["expected"]
+    for source in (lake, str(lake.path)):
+        assert rows_of(report.arrow(source, **parameters)) == case["expected"]
 
 
-@every_case
-def test_a_lake_its_window_and_its_path_give_the_same_answer(
+@every_plain_case
+def test_files_and_a_window_of_a_lake_give_the_same_answer(
     report: Report[Any], case: dict[str, Any], tmp_path: Path
 ) -> None:
-    lake = Lake(tmp_path / "lake")
-    lake.append(flat(case["events"]))
-
-    for source in (lake, lake.window("2025-01-01", "2027-01-01"), lake.path, str(lake.path)):
-        assert rows_of(report.arrow(source, **case["parameters"])) == case["expected"]
-
-
-@every_case
-def test_files_give_the_same_answer(report: Report[Any], case: dict[str, Any], tmp_path: Path) -> None:
-    pq.write_table(flat(case["events"]).events, tmp_path / "events.parquet")
-    lines = [json.dumps(event, separators=(",", ":")) for event in case["events"]]
+    lake, parameters = lake_of(case, tmp_path / "lake"), parameters_of(case, tmp_path)
+    lines = [json.dumps(event, separators=(",", ":")) for event in events_of(case)]
     (tmp_path / "events.jsonl").write_text("\n".join(lines), encoding="utf-8")
 
-    for source in (tmp_path / "events.parquet", str(tmp_path / "*.parquet"), tmp_path / "events.jsonl"):
-        assert rows_of(report.arrow(source, **case["parameters"])) == case["expected"]
+    for source in (lake.window("2000-01-01", "2100-01-01"), tmp_path / "events.jsonl"):
+        assert rows_of(report.arrow(source, **parameters)) == case["expected"]
+
+
+def test_parquet_files_give_the_same_answer(tmp_path: Path) -> None:
+    (case, *_), report = cases_of("login_failures"), reports.login_failures
+    pq.write_table(flat(case["events"]).events, tmp_path / "events.parquet")
+
+    for source in (tmp_path / "events.parquet", str(tmp_path / "*.parquet")):
+        assert rows_of(report.arrow(source)) == case["expected"]
+
+
+@every_plain_case
+def test_the_order_of_arrival_changes_nothing(report: Report[Any], case: dict[str, Any], tmp_path: Path) -> None:
+    parameters = parameters_of(case, tmp_path)
+    for seed in range(2):
+        events = random.Random(seed).sample(events_of(case), len(events_of(case)))  # noqa: S311 - no secret
+        answer = report.arrow(flat(events).events, **parameters)
+
+        assert rows_of(answer) == case["expected"]
+
+
+# What every check promises.
+
+
+@every_check
+def test_the_answer_of_a_check_begins_with_what_every_finding_has(check: Report[Any]) -> None:
+    assert check.columns[: len(FINDING_COLUMNS)] == FINDING_COLUMNS
+
+
+@every_check
+def test_a_check_has_a_case_with_a_finding_and_one_without(check: Report[Any]) -> None:
+    found = {bool(case["expected"]) for case in cases_of(check.name)}
+
+    assert found == {True, False}
+
+
+@every_check
+def test_a_finding_has_an_id_of_its_own_a_severity_events_and_a_sentence(check: Report[Any], tmp_path: Path) -> None:
+    for number, case in enumerate(cases_of(check.name)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        answer = check.arrow(lake_of(case, folder / "lake"), **parameters_of(case, folder)).to_pylist()
+        highest = SEVERITIES.index(check.severity or "info")
+
+        assert len({row["finding"] for row in answer}) == len(answer)
+        assert all(row["finding"].startswith(f"{check.name}:") for row in answer)
+        assert all(SEVERITIES.index(row["severity"]) <= highest for row in answer)
+        assert all(row["event_ids"] and row["why"].endswith(".") and row["effective_at"] for row in answer)
 
 
 @every_case
-@pytest.mark.parametrize("seed", range(3))
-def test_the_order_of_arrival_changes_nothing(report: Report[Any], case: dict[str, Any], seed: int) -> None:
-    events = random.Random(seed).sample(case["events"], len(case["events"]))  # noqa: S311 - no secret
-    answer = report.arrow(flat(events).events, **case["parameters"])
+def test_event_ids_are_ids_of_events(report: Report[Any], case: dict[str, Any], tmp_path: Path) -> None:
+    known = {event["id"] for event in events_of(case)}
 
-    assert rows_of(answer) == case["expected"]
-
-
-@every_report
-def test_event_ids_are_ids_of_events(report: Report[Any]) -> None:
-    events = [event for case in cases_of(report.name) for event in case["events"][:1]]
-    table = flat(events).events
-    known = set(table["id"].to_pylist())
-
-    for row in report.arrow(table).to_pylist():
-        assert {*row.get("event_ids", ()), *([row["event_id"]] if "event_id" in row else [])} <= known
+    for row in report.arrow(lake_of(case, tmp_path / "lake"), **parameters_of(case, tmp_path)).to_pylist():
+        named = {value for name, value in row.items() if name == "event_id" or name.endswith("_event_id")}
+        assert {*row.get("event_ids", ()), *named} - {None} <= known
 
 
 def test_days_and_instants_arrive_in_pandas_as_times() -> None:
@@ -415,7 +509,7 @@ def test_a_decorated_function_is_a_report() -> None:
     @reports.report(
         columns=(ReportColumn("share", "number", "Share of events that name an actor.", "1"),),
         plot=Bars(label=("share",), value="share"),
-        finish=lambda answer: answer.select(["share"]),
+        finish=lambda answer, _: answer.select(["share"]),
     )
     def named_share(*, least: float = 0.0, only: str | None = None) -> str:
         """How many events say who caused them?

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import functools
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 import pyarrow as pa
 
+from auditframe.catalogue import SEVERITIES
+from auditframe.cli import FOUND
 from auditframe.cli._options import (
     lake_option,
     optional_lake_option,
@@ -19,9 +22,12 @@ from auditframe.cli._options import (
 )
 from auditframe.cli._output import Output, say, write_plot
 from auditframe.lake import Lake
+from auditframe.lake.merge import texts
 from auditframe.reports import REGISTRY, as_events, get
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from auditframe.lake import Events
     from auditframe.reports import Parameter, Report
     from auditframe.window import Window
@@ -104,17 +110,25 @@ def report_command(asked: Report[Any]) -> click.Command:
     @click.option("--on", metavar="FILE", help="Ask this file or quoted glob instead of a lake.")
     @window_options
     @output_options
-    @click.option("--plot", type=click.Path(path_type=Path), callback=picture, help="Draw it into this file as well.")
     @run_options
-    def ask(*, output: Output, plot: Path | None, **rest: Any) -> None:
+    @click.option("--explain", is_flag=True, help="Print the SQL and the values that it binds, and ask nothing.")
+    def ask(
+        *, output: Output, explain: bool, plot: Path | None = None, fail_on: str | None = None, **rest: Any
+    ) -> None:
         params = {parameter.name: rest.pop(parameter.name) for parameter in asked.parameters}
+        if explain:
+            click.echo(_explained(asked, params))
+            return
         answer = asked.arrow(_source(**rest), **params)
         output.write(answer)
         if plot is not None:
             write_plot(plot, asked, answer)
             say(f"The plot is {plot}.")
+        if fail_on is not None and _is_found(answer, fail_on):
+            click.get_current_context().exit(FOUND)
 
-    command = functools.reduce(lambda body, parameter: _option(parameter)(body), reversed(asked.parameters), ask)
+    options = [*map(_option, asked.parameters), *_options_of(asked)]
+    command = functools.reduce(lambda body, option: option(body), reversed(options), ask)
     columns = "\n".join(f"{column.name}: {column.doc}" for column in asked.columns)
     help_ = f"{asked.question}\n\n{asked.doc}\n\nColumns:\n\n\b\n{columns}\n\n\b\n{_example(asked)}"
     return click.command(asked.name, help=help_, short_help=asked.question)(command)
@@ -140,7 +154,7 @@ def _source(*, lake: str | None, on: str | None, window: Window) -> Events:
 
 def _option(parameter: Parameter) -> Any:
     name = parameter.name.replace("_", "-")
-    kind = next(type_ for type_ in parameter.types if type_ is not type(None))
+    kind = next(type_ for type_ in parameter.types if type_ is not type(None))  # of a moment: text
     flag = f"--{name}/--no-{name}" if kind is bool else f"--{name}"
     return click.option(
         flag,
@@ -152,5 +166,38 @@ def _option(parameter: Parameter) -> Any:
     )
 
 
+def _options_of(asked: Report[Any]) -> Iterator[Any]:
+    """Yield the options that only some reports have: --plot where there is one, --fail-on where there are findings."""
+    if asked.plot is not None:
+        yield click.option(
+            "--plot", type=click.Path(path_type=Path), callback=picture, help="Draw it into this file as well."
+        )
+    if "severity" in asked.schema.names and "finding" in asked.schema.names:
+        yield click.option(
+            "--fail-on",
+            type=click.Choice(SEVERITIES),
+            help="Exit with 4 when a finding is this severe or more, and not suppressed.",
+        )
+
+
+def _is_found(answer: pa.Table, least: str) -> bool:
+    """Whether an answer holds a finding of a severity or a higher one that nobody answers for."""
+    suppressed = answer["suppressed"].to_pylist() if "suppressed" in answer.schema.names else [None] * len(answer)
+    ranks = (SEVERITIES.index(severity) for severity in texts(answer, "severity"))
+    open_ranks = (rank for rank, by in zip(ranks, suppressed, strict=True) if by is None)
+    return any(rank >= SEVERITIES.index(least) for rank in open_ranks)
+
+
+def _explained(asked: Report[Any], params: dict[str, Any]) -> str:
+    """Return the SQL of a report after a comment with each value that it binds."""
+    values = (f"-- ${name} = {_literal(value)}" for name, value in asked.bound(**params).items())
+    return "\n".join([*values, asked.sql(**params)])
+
+
+def _literal(value: object) -> str:
+    return "NULL" if value is None else repr(value.isoformat() if isinstance(value, datetime) else value)
+
+
 def _example(asked: Report[Any]) -> str:
-    return f"auditframe report {asked.name} --lake lake --start -30d --plot {asked.name}.png"
+    plot = f" --plot {asked.name}.png" if asked.plot else ""
+    return f"auditframe report {asked.name} --lake lake --start -30d{plot}"

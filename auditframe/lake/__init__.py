@@ -74,13 +74,13 @@ class Lake:
             LakeNotFoundError: There is no lake at the path.
         """
         read_description(self._layout)
-        return Events(files=tuple(self._layout.partitions().values()))
+        return Events(files=tuple(self._layout.partitions().values()), lake=self.path)
 
     def window(self, start: Instant | None = None, end: Instant | None = None) -> Events:
         """See only a half-open window ``[start, end)``; None leaves a side open."""
         window = Events().window(start, end).span
         read_description(self._layout)
-        return Events(files=self._files_of(window), span=window)
+        return Events(files=self._files_of(window), span=window, lake=self.path)
 
     def sql(self, query: str, params: Mapping[str, Any] | None = None) -> pd.DataFrame:
         """Ask one SELECT over ``events`` and get a DataFrame; see `Events.sql`."""

@@ -41,11 +41,13 @@ class Events:
         files: Parquet files, read when asked; empty when the events are in `table`.
         table: Events in memory; None when they are in `files`.
         span: Only events inside this window are seen.
+        lake: The folder of the lake that the files belong to; None when they belong to none.
     """
 
     files: tuple[Path, ...] = ()
     table: pa.Table | None = None
     span: Window = ALWAYS
+    lake: Path | None = None
 
     def window(self, start: Instant | None = None, end: Instant | None = None) -> Events:
         """See only the events of a half-open window ``[start, end)`` that these hold; None leaves a side as it is."""

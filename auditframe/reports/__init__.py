@@ -9,20 +9,31 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from auditframe.errors import UnknownReportError, did_you_mean
-from auditframe.reports._base import Parameter as Parameter
+from auditframe.reports._backtest import backtest as backtest
 from auditframe.reports._base import Report as Report
-from auditframe.reports._base import ReportColumn as ReportColumn
+from auditframe.reports._base import check as check
 from auditframe.reports._base import report as report
+from auditframe.reports._columns import ReportColumn as ReportColumn
+from auditframe.reports._controls import Control as Control
+from auditframe.reports._controls import controls as controls
+from auditframe.reports._parameters import Parameter as Parameter
+from auditframe.reports._relations import Relation as Relation
 from auditframe.reports._source import as_events as as_events
 from auditframe.reports._specs import Bars as Bars
 from auditframe.reports._specs import DailyBars as DailyBars
+from auditframe.reports._specs import Heatmap as Heatmap
 from auditframe.reports._specs import PlotSpec as PlotSpec
 from auditframe.reports._specs import Points as Points
 from auditframe.reports._specs import Spans as Spans
-from auditframe.reports.activity import *  # noqa: F403 - a report stands in one list: its theme
-from auditframe.reports.changes import *  # noqa: F403
-from auditframe.reports.keys import *  # noqa: F403
+
+# The themes in the order in which a reader meets them; each star is a theme, whose reports stand in no other list.
+# isort: off
+from auditframe.reports.activity import *  # noqa: F403
 from auditframe.reports.logins import *  # noqa: F403
+from auditframe.reports.keys import *  # noqa: F403
+from auditframe.reports.changes import *  # noqa: F403
+from auditframe.reports.findings import *  # noqa: F403
+# isort: on
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

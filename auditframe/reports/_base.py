@@ -5,89 +5,33 @@ from __future__ import annotations
 import inspect
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, get_args
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec
 
 import pyarrow as pa
 
-from auditframe.errors import ParameterError, ReportError, did_you_mean
+from auditframe.errors import ParameterError, ReportError
+from auditframe.reports._columns import FINDING_COLUMNS, ReportColumn
+from auditframe.reports._parameters import Parameter, declared_parameters, read_values
 from auditframe.reports._source import as_events
-from auditframe.schema import ARROW_TYPES, COLUMN_NAMES, Kind
+from auditframe.schema import COLUMN_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     import pandas as pd
 
+    from auditframe.catalogue import Severity
     from auditframe.lake import Events
+    from auditframe.reports._relations import Relation
     from auditframe.reports._source import Source
     from auditframe.reports._specs import PlotSpec
 
+    Finish = Callable[[pa.Table, Mapping[str, Any]], pa.Table]
+    """What turns the SQL's answer, and the values of the parameters, into the final answer."""
+
 P = ParamSpec("P")
 
-AnswerKind = Kind | Literal["day"]
-"""What a column of an answer holds: a kind of `schema.Kind`, or a calendar day in UTC."""
-
-_DAY_TYPE = pa.date32()
-
 _SECTION = re.compile(r"^(Args|Returns|Raises|Source):\n", re.MULTILINE)
-_ARGUMENT = re.compile(r"^    (\w+): (.*(?:\n {8}.*)*)", re.MULTILINE)
-_TYPE_NAMES: Mapping[type, str] = {
-    str: "text",
-    int: "a whole number",
-    float: "a number",
-    bool: "True or False",
-    type(None): "None",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class ReportColumn:
-    """One column of a report's answer.
-
-    Attributes:
-        name: The column's name.
-        kind: What it holds.
-        doc: One sentence; says what null means where a null can be.
-        unit: What a number counts or measures; None where there is nothing to count.
-    """
-
-    name: str
-    kind: AnswerKind
-    doc: str
-    unit: str | None = None
-
-    @property
-    def type(self) -> pa.DataType:
-        """The Arrow type of the column."""
-        return _DAY_TYPE if self.kind == "day" else ARROW_TYPES[self.kind]
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """One parameter of a report, as the signature and the docstring of its function state it.
-
-    Attributes:
-        name: The parameter's name.
-        types: The Python types of a value; ``NoneType`` among them when it may be None.
-        default: The value when none is given.
-        doc: What it does.
-    """
-
-    name: str
-    types: tuple[type, ...]
-    default: Any
-    doc: str
-
-    def accepts(self, value: object) -> bool:
-        """Whether a value has one of the types; True is no number, and a whole number is a number."""
-        if isinstance(value, bool):
-            return bool in self.types
-        return isinstance(value, self.types) or (float in self.types and isinstance(value, int))
-
-    @property
-    def expected(self) -> str:
-        """The types in words."""
-        return " or ".join(_TYPE_NAMES.get(type_, type_.__name__) for type_ in self.types)
 
 
 @dataclass(frozen=True)
@@ -100,16 +44,20 @@ class Report(Generic[P]):
     Attributes:
         body: The function that was decorated; it returns the SQL.
         columns: The columns of the answer, in order.
-        plot: What its plot shows.
+        plot: What its plot shows; None when a picture says nothing more.
         controls: The controls it supports evidence for, such as ``SOC 2 CC6.1``.
         finish: What turns the SQL's answer into the final one; None leaves it.
+        relations: The tables beside ``events`` and ``catalogue`` that the SQL names.
+        severity: Of a check, the highest severity that its findings have; None for a report that does not judge.
     """
 
     body: Callable[P, str]
     columns: tuple[ReportColumn, ...]
-    plot: PlotSpec
+    plot: PlotSpec | None = None
     controls: tuple[str, ...] = ()
-    finish: Callable[[pa.Table], pa.Table] | None = field(default=None, repr=False)
+    finish: Finish | None = field(default=None, repr=False)
+    relations: tuple[Relation, ...] = ()
+    severity: Severity | None = None
 
     def __post_init__(self) -> None:
         """Show editors and notebooks the report's own docstring and parameters instead of this class's."""
@@ -146,15 +94,22 @@ class Report(Generic[P]):
         try:
             events = as_events(source)
             self._check_columns(events)
-            answer = events.arrow(self.body(**values), values)  # type: ignore[call-arg]
+            beside = {relation.name: relation.read(events, values) for relation in self.relations}
+            answer = events.arrow(self._sql, self._bound(values), beside=beside)
+            final = self.finish(answer, values) if self.finish else answer
         except ReportError as error:
-            error.report = self.name
+            error.report = error.report or self.name
             raise
-        return (self.finish(answer) if self.finish else answer).cast(self.schema)
+        return final.cast(self.schema)
 
     def sql(self, *args: P.args, **params: P.kwargs) -> str:
         """Return the SQL that is asked, with ``$name`` where a parameter's value is bound."""
-        return inspect.cleandoc(self.body(**self._values(args, params)))  # type: ignore[call-arg]
+        self._values(args, params)
+        return inspect.cleandoc(self._sql)
+
+    def bound(self, *args: P.args, **params: P.kwargs) -> dict[str, Any]:
+        """Return the values that the SQL binds, by name."""
+        return self._bound(self._values(args, params))
 
     @property
     def name(self) -> str:
@@ -179,47 +134,42 @@ class Report(Generic[P]):
     @property
     def parameters(self) -> tuple[Parameter, ...]:
         """What can be asked differently, in the order of the signature."""
-        docs = {name: " ".join(text.split()) for name, text in _ARGUMENT.findall(self._text)}
-        declared = inspect.signature(self.body, eval_str=True).parameters.values()
-        return tuple(
-            Parameter(each.name, get_args(each.annotation) or (each.annotation,), each.default, docs.get(each.name, ""))
-            for each in declared
-        )
+        return declared_parameters(self.body, self._text)
+
+    @property
+    def is_check(self) -> bool:
+        """Whether it judges: whether each row of its answer is a finding."""
+        return self.severity is not None
 
     @property
     def schema(self) -> pa.Schema:
         """The Arrow schema of the answer; each field's metadata holds its doc and unit."""
-        return pa.schema([_arrow_field(column) for column in self.columns])
+        return pa.schema([column.field for column in self.columns])
 
     @property
     def reads(self) -> tuple[str, ...]:
         """The columns of events that the SQL names, in the order of `schema.COLUMNS`."""
-        words = set(re.findall(r"\w+", self.body()))  # type: ignore[call-arg]
+        words = set(re.findall(r"\w+", self._sql))
         return tuple(name for name in COLUMN_NAMES if name in words)
+
+    @property
+    def _sql(self) -> str:
+        return self.body()  # type: ignore[call-arg]
 
     @property
     def _text(self) -> str:
         return inspect.getdoc(self.body) or ""
 
     def _values(self, args: tuple[object, ...], given: Mapping[str, object]) -> dict[str, Any]:
-        """Check what was given, and fill the rest with the defaults."""
-        known = {parameter.name: parameter for parameter in self.parameters}
         if args:
-            names = ", ".join(known) or "it has none"
+            names = ", ".join(parameter.name for parameter in self.parameters) or "it has none"
             raise ParameterError(f"{self.name} takes parameters by name alone ({names}).", report=self.name)
-        for name, value in given.items():
-            if name not in known:
-                raise ParameterError(self._unknown(name, tuple(known)), report=self.name)
-            if not known[name].accepts(value):
-                raise ParameterError(
-                    f"{name} of {self.name} must be {known[name].expected}, not {type(value).__name__}.",
-                    report=self.name,
-                )
-        return {parameter.name: parameter.default for parameter in known.values()} | dict(given)
+        return read_values(self.name, self.parameters, given)
 
-    def _unknown(self, name: str, known: tuple[str, ...]) -> str:
-        takes = f"It takes {', '.join(known)}." if known else "It takes none."
-        return f"{self.name} has no parameter {name!r}.{did_you_mean(name, known)} {takes}"
+    def _bound(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Leave out what goes to relations or to `finish` alone: the engine refuses a value that the SQL lacks."""
+        named = set(re.findall(r"\$(\w+)", self._sql))
+        return {name: value for name, value in values.items() if name in named}
 
     def _check_columns(self, events: Events) -> None:
         if events.table is None:
@@ -236,9 +186,10 @@ class Report(Generic[P]):
 def report(
     *,
     columns: tuple[ReportColumn, ...],
-    plot: PlotSpec,
+    plot: PlotSpec | None = None,
     controls: tuple[str, ...] = (),
-    finish: Callable[[pa.Table], pa.Table] | None = None,
+    finish: Finish | None = None,
+    relations: tuple[Relation, ...] = (),
 ) -> Callable[[Callable[P, str]], Report[P]]:
     """Make a function a report.
 
@@ -248,17 +199,42 @@ def report(
 
     Args:
         columns: The columns of the answer, in order.
-        plot: What its plot shows.
-        controls: The controls that it supports evidence for.
-        finish: A function from the SQL's answer to the final one.
+        plot: What its plot shows; None when a picture says nothing more.
+        controls: The controls that it supports evidence for, from ``controls.csv``.
+        finish: A function from the SQL's answer and the parameters to the final answer.
+        relations: Tables beside ``events`` and ``catalogue`` that the SQL names.
     """
 
     def decorate(body: Callable[P, str]) -> Report[P]:
-        return Report(body, columns, plot, controls, finish)
+        return Report(body, columns, plot, controls, finish, relations)
 
     return decorate
 
 
-def _arrow_field(column: ReportColumn) -> pa.Field[pa.DataType]:
-    unit = {"unit": column.unit} if column.unit else {}
-    return pa.field(column.name, column.type, metadata={"doc": column.doc, **unit})
+def check(  # noqa: PLR0913 - a check is declared once, by name
+    *,
+    severity: Severity,
+    columns: tuple[ReportColumn, ...] = (),
+    plot: PlotSpec | None = None,
+    controls: tuple[str, ...] = (),
+    finish: Finish | None = None,
+    relations: tuple[Relation, ...] = (),
+) -> Callable[[Callable[P, str]], Report[P]]:
+    """Make a function a check: a report that judges, each row of whose answer is a finding.
+
+    Its answer begins with `FINDING_COLUMNS`. A finding's id is the check's name, a colon, and what stays the same at
+    every run: the id of the first event that it rests on, and more where one event can give several findings.
+
+    Args:
+        severity: The highest severity that a finding of it has.
+        columns: The columns that follow those of every finding.
+        plot: As `report`.
+        controls: As `report`.
+        finish: As `report`.
+        relations: As `report`.
+    """
+
+    def decorate(body: Callable[P, str]) -> Report[P]:
+        return Report(body, (*FINDING_COLUMNS, *columns), plot, controls, finish, relations, severity)
+
+    return decorate

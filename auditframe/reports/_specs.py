@@ -44,12 +44,14 @@ class Spans:
         start: Where the line begins; null reaches back beyond the plot.
         end: Where it ends; null reaches on beyond the plot.
         marks: Columns of instants to mark on the line, each with what the legend calls it.
+        meaning: What the legend calls the line.
     """
 
     label: tuple[str, ...]
     start: str
     end: str
     marks: tuple[tuple[str, str], ...] = ()
+    meaning: str = "from creation to deletion"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,4 +67,19 @@ class Points:
     label: str
 
 
-PlotSpec = Bars | DailyBars | Spans | Points
+@dataclass(frozen=True, slots=True)
+class Heatmap:
+    """One coloured field for each pair of a row and a column.
+
+    Attributes:
+        row: The column with the names of the rows, in the answer's order from the top down.
+        column: The column with the whole numbers that name the columns, in increasing order.
+        value: The number that is the field's colour.
+    """
+
+    row: str
+    column: str
+    value: str
+
+
+PlotSpec = Bars | DailyBars | Spans | Points | Heatmap

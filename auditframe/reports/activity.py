@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from auditframe.reports._base import ReportColumn, report
+from auditframe.reports._base import report
+from auditframe.reports._columns import ReportColumn
 from auditframe.reports._specs import Bars, DailyBars
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _ONE_DAY = timedelta(days=1)
 
@@ -49,7 +54,7 @@ def events_per_actor() -> str:
     """
 
 
-def _with_quiet_days(answer: pa.Table) -> pa.Table:
+def _with_quiet_days(answer: pa.Table, _: Mapping[str, Any]) -> pa.Table:
     """Put a row of zeros on every day without an event between the first and the last."""
     rows = {row["day"]: row for row in answer.to_pylist()}
     if not rows:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from auditframe.reports._base import ReportColumn, report
+from auditframe.reports._base import report
+from auditframe.reports._columns import ReportColumn
 from auditframe.reports._specs import Bars
 
 
