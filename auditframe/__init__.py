@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from auditframe.lake import Events, Lake
     from auditframe.load import load
     from auditframe.plots import plot
+    from auditframe.reports import backtest
     from auditframe.snapshot import SnapshotResult, snapshot
     from auditframe.window import Window
 
@@ -36,6 +37,7 @@ __all__ = [
     "SnapshotResult",
     "Window",
     "__version__",
+    "backtest",
     "catalogue",
     "coverage",
     "emulator",
@@ -62,6 +64,7 @@ _HOMES = {
     "Retry": "client",
     "SnapshotResult": "snapshot",
     "Window": "window",
+    "backtest": "reports",
     "coverage": "coverage",
     "flatten": "flatten",
     "flatten_events": "flatten",

@@ -115,7 +115,7 @@ def draw(spec: PlotSpec, answer: pa.Table, ax: Axes) -> Axes:
     if rows:
         _draw(spec, rows, ax, _units(answer))
     else:
-        _say_nothing(ax)
+        _say(ax, "no findings" if "finding" in answer.schema.names else "no events")
     return ax
 
 
@@ -226,9 +226,9 @@ def _units(answer: pa.Table) -> dict[str, str]:
     return {field.name: (field.metadata or {}).get(b"unit", field.name.encode()).decode() for field in answer.schema}
 
 
-def _say_nothing(ax: Axes) -> None:
+def _say(ax: Axes, text: str) -> None:
     ax.set_axis_off()
-    ax.text(0.5, 0.5, "no events", transform=ax.transAxes, ha="center", va="center", color=_GREY, fontsize="x-large")
+    ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=_GREY, fontsize="x-large")
 
 
 def _more(hidden: int, what: str) -> str:

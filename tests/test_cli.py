@@ -478,9 +478,8 @@ def test_a_device_is_written_to_and_not_replaced(lake: Path) -> None:
     assert Path("/dev/null").is_char_device()
 
 
-@pytest.mark.parametrize("name", REGISTRY)
-def test_a_plot_is_a_png(lake: Path, tmp_path: Path, name: str) -> None:
-    done = run("report", name, "--lake", lake, "--plot", tmp_path / "plot.png")
+def test_a_plot_is_a_png(lake: Path, tmp_path: Path) -> None:
+    done = run("report", "events_per_day", "--lake", lake, "--plot", tmp_path / "plot.png")
 
     assert done.exit_code == 0, done.output
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +12,15 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from auditframe import plots, reports
+from auditframe.errors import ReportError
 from auditframe.flatten import flatten_events
-from auditframe.reports import REGISTRY, Bars, DailyBars, Points, Report, Spans
+from auditframe.reports import REGISTRY, Bars, DailyBars, Heatmap, Points, Report, Spans
 from auditframe.schema import arrow_schema
+from tests.report_cases import cases_of, lake_of, parameters_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from matplotlib.axes import Axes
 
@@ -36,7 +40,10 @@ HOSTILE = [
     "",
 ]
 
-every_report = pytest.mark.parametrize("report", REGISTRY.values(), ids=REGISTRY)
+PLOTTED = {name: report for name, report in REGISTRY.items() if report.plot}
+every_plotted = pytest.mark.parametrize("report", PLOTTED.values(), ids=PLOTTED)
+
+EMPTY = frozenset({"no events", "no findings"})
 
 
 @pytest.fixture(autouse=True)
@@ -80,23 +87,43 @@ def drawn(spec: PlotSpec, rows: list[dict[str, Any]]) -> Axes:
     return plots.draw(spec, pa.Table.from_pylist(rows), Figure(layout="constrained").add_subplot())
 
 
-@every_report
-def test_every_report_draws(report: Report[Any]) -> None:
-    figure = plots.figure(report, events_by([f"user{number}@example.com" for number in range(5)]))
+@every_plotted
+def test_every_plot_draws_an_answer(report: Report[Any], tmp_path: Path) -> None:
+    case = next(case for case in cases_of(report.name) if case["expected"])
+    figure = plots.figure(report, lake_of(case, tmp_path / "lake"), **parameters_of(case, tmp_path))
 
     assert png(figure).startswith(b"\x89PNG")
-    assert figure.axes[0].get_title(loc="left") == report.question
-    assert "no events" not in words(figure.axes[0])
+    assert figure.axes[0].get_title(loc="left").replace("\n", " ") == report.question
+    assert not EMPTY & set(words(figure.axes[0]))
 
 
-@every_report
-def test_no_events_are_said_and_no_error(report: Report[Any]) -> None:
-    figure = plots.figure(report, arrow_schema().empty_table())
+@every_plotted
+def test_an_empty_answer_is_said_and_no_error(report: Report[Any]) -> None:
+    figure = plots.figure_of(report, report.schema.empty_table())
 
-    assert "no events" in words(figure.axes[0])
+    assert EMPTY & set(words(figure.axes[0])) == {"no findings" if "finding" in report.schema.names else "no events"}
 
 
-@every_report
+def test_a_report_without_a_plot_says_so() -> None:
+    bare = replace(reports.events_per_day, plot=None)
+
+    with pytest.raises(ReportError, match="events_per_day has no plot"):
+        plots.plot(bare, arrow_schema().empty_table())
+    with pytest.raises(ReportError, match="events_per_day has no plot"):
+        plots.figure(bare, arrow_schema().empty_table())
+
+
+def test_a_heatmap_has_a_field_for_each_pair_and_a_scale() -> None:
+    rows = [{"day": day, "hour": hour, "events": hour * 10} for day in ("Mon", "Tue") for hour in (0, 1, 2)]
+    ax = drawn(Heatmap(row="day", column="hour", value="events"), rows)
+    (image,) = ax.images
+
+    assert image.get_array().tolist() == [[0, 10, 20], [0, 10, 20]]  # type: ignore[union-attr]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["Mon", "Tue"]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["0", "1", "2"]
+
+
+@every_plotted
 def test_hostile_text_is_drawn_and_not_obeyed(report: Report[Any]) -> None:
     figure = plots.figure(report, events_by(HOSTILE, types=("login.failed", "api_key.created", r"$\frac{.x")))
 

@@ -8,7 +8,6 @@ import random
 import re
 import textwrap
 from datetime import date, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -18,18 +17,18 @@ import pytest
 from auditframe import reports
 from auditframe.catalogue import SEVERITIES
 from auditframe.errors import FileError, LakeNotFoundError, ParameterError, ReportError, UnknownReportError
-from auditframe.flatten import Flattened, flatten_events
-from auditframe.lake import Events, Lake
-from auditframe.lake.records import Collected, Span
+from auditframe.lake import Events
 from auditframe.reports import REGISTRY, Bars, DailyBars, Heatmap, Points, Report, ReportColumn, Spans, controls
 from auditframe.reports._columns import FINDING_COLUMNS
 from auditframe.schema import arrow_schema
+from tests.report_cases import CASES, cases_of, events_of, flat, lake_of, parameters_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
-CASES = Path(__file__).parent / "cases"
 NOTHING = arrow_schema().empty_table()
+
 # What answers differently, or not at all, on another engine than DuckDB.
 REFUSED = {
     "qualify": r"\bQUALIFY\b",
@@ -37,7 +36,7 @@ REFUSED = {
     "asof join": r"\bASOF\b",
     "unnest beside CROSS JOIN": r"(?<!CROSS JOIN )\bunnest\s*\(",
     "date_diff": r"\b(date_?diff|date_?sub)\s*\(",
-    "day of week": r"\b(iso)?dow\b|\bdayofweek\b|\bdayname\b|\bweekday\b",
+    "day of week": r"\b(iso)?dow\b|\b(dayofweek|dayname|weekday)\s*\(",
     "medians and quantiles": r"\b(percentile_(cont|disc)|(approx_)?quantile\w*|median|mad)\s*\(",
     "len": r"\blen\s*\(",
     "table functions": r"\b(generate_series|range)\s*\(",
@@ -48,25 +47,9 @@ REFUSED = {
     "the clock": r"\bnow\s*\(|\bcurrent_(date|time|timestamp)\b",
 }
 
-SEEN_AT = "2026-02-01T00:00:00Z"
-
 every_report = pytest.mark.parametrize("report", REGISTRY.values(), ids=REGISTRY)
 CHECKS = {name: report for name, report in REGISTRY.items() if report.is_check}
 every_check = pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)
-
-
-def cases_of(name: str) -> list[dict[str, Any]]:
-    """Read a report's cases.
-
-    A case has ``claim``, ``parameters``, ``expected`` and either ``events`` or ``arrivals``: a list of events that were
-    first seen together, at ``seen_at``. ``files`` holds texts by name; a parameter of the value ``file:NAME`` gets the
-    path of one. ``collected`` lists windows that a snapshot read whole. ``lake_only`` says that the answer needs a
-    ledger or a quarantine, so that only a lake and its path can give it.
-    """
-    path = CASES / f"{name}.json"
-    cases: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-    return cases
-
 
 ALL_CASES = [(REGISTRY[name], case) for name in REGISTRY for case in cases_of(name)]
 PLAIN_CASES = [(report, case) for report, case in ALL_CASES if not case.get("lake_only")]
@@ -77,45 +60,6 @@ def every(cases: list[tuple[Report[Any], dict[str, Any]]]) -> pytest.MarkDecorat
 
 
 every_case, every_plain_case = every(ALL_CASES), every(PLAIN_CASES)
-
-
-def flat(events: list[dict[str, Any]], *, seen_at: str = SEEN_AT) -> Flattened:
-    return flatten_events(events, scope="organization", seen_at=datetime.fromisoformat(seen_at))
-
-
-def arrivals_of(case: dict[str, Any]) -> list[dict[str, Any]]:
-    arrivals: list[dict[str, Any]] = case.get("arrivals") or [{"seen_at": SEEN_AT, "events": case["events"]}]
-    return arrivals
-
-
-def events_of(case: dict[str, Any]) -> list[dict[str, Any]]:
-    return [event for arrival in arrivals_of(case) for event in arrival["events"]]
-
-
-def lake_of(case: dict[str, Any], path: Path) -> Lake:
-    lake = Lake(path)
-    for arrival in arrivals_of(case):
-        lake.append(flat(arrival["events"], seen_at=arrival["seen_at"]))
-    if case.get("collected"):
-        with lake.writer() as writer:
-            writer.commit("snapshot", [_collected(**each) for each in case["collected"]])
-    return lake
-
-
-def _collected(scope: str, start: str, end: str, status: Any = "complete") -> Collected:
-    window = Span(start=datetime.fromisoformat(start), end=datetime.fromisoformat(end))
-    return Collected(scope=scope, status=status, windows=[window], pages=1, first_request_id=None, last_request_id=None)
-
-
-def parameters_of(case: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Return the parameters of a case, its files written into a folder."""
-    for name, text in case.get("files", {}).items():
-        (folder / name).write_text(text, encoding="utf-8")
-    given: dict[str, Any] = case["parameters"]
-    return {
-        name: str(folder / value.removeprefix("file:")) if str(value).startswith("file:") else value
-        for name, value in given.items()
-    }
 
 
 def plain(value: object) -> object:

@@ -1,0 +1,67 @@
+"""The cases of reports: events, parameters, and an expected answer that was worked out by hand."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from auditframe.flatten import Flattened, flatten_events
+from auditframe.lake import Lake
+from auditframe.lake.records import Collected, Span
+
+CASES = Path(__file__).parent / "cases"
+SEEN_AT = "2026-02-01T00:00:00Z"
+
+
+def cases_of(name: str) -> list[dict[str, Any]]:
+    """Read a report's cases.
+
+    A case has ``claim``, ``parameters``, ``expected`` and either ``events`` or ``arrivals``: a list of events that were
+    first seen together, at ``seen_at``. ``files`` holds texts by name; a parameter of the value ``file:NAME`` gets the
+    path of one. ``collected`` lists windows that a snapshot read whole. ``lake_only`` says that the answer needs a
+    ledger or a quarantine, so that only a lake and its path can give it.
+    """
+    path = CASES / f"{name}.json"
+    cases: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    return cases
+
+
+def flat(events: list[dict[str, Any]], *, seen_at: str = SEEN_AT) -> Flattened:
+    return flatten_events(events, scope="organization", seen_at=datetime.fromisoformat(seen_at))
+
+
+def arrivals_of(case: dict[str, Any]) -> list[dict[str, Any]]:
+    arrivals: list[dict[str, Any]] = case.get("arrivals") or [{"seen_at": SEEN_AT, "events": case["events"]}]
+    return arrivals
+
+
+def events_of(case: dict[str, Any]) -> list[dict[str, Any]]:
+    return [event for arrival in arrivals_of(case) for event in arrival["events"]]
+
+
+def lake_of(case: dict[str, Any], path: Path) -> Lake:
+    lake = Lake(path)
+    for arrival in arrivals_of(case):
+        lake.append(flat(arrival["events"], seen_at=arrival["seen_at"]))
+    if case.get("collected"):
+        with lake.writer() as writer:
+            writer.commit("snapshot", [_collected(**each) for each in case["collected"]])
+    return lake
+
+
+def _collected(scope: str, start: str, end: str, status: Any = "complete") -> Collected:
+    window = Span(start=datetime.fromisoformat(start), end=datetime.fromisoformat(end))
+    return Collected(scope=scope, status=status, windows=[window], pages=1, first_request_id=None, last_request_id=None)
+
+
+def parameters_of(case: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return the parameters of a case, its files written into a folder."""
+    for name, text in case.get("files", {}).items():
+        (folder / name).write_text(text, encoding="utf-8")
+    given: dict[str, Any] = case["parameters"]
+    return {
+        name: str(folder / value.removeprefix("file:")) if str(value).startswith("file:") else value
+        for name, value in given.items()
+    }

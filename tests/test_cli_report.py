@@ -1,0 +1,105 @@
+"""The command line of reports that judge, and what a report says of itself."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pytest
+
+from auditframe.catalogue import SEVERITIES
+from auditframe.reports import REGISTRY
+from tests.report_cases import cases_of, lake_of
+from tests.test_cli import run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CHECK = "success_after_failures"
+"""A check whose cases have a finding of severity high."""
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Path:
+    case = next(case for case in cases_of(CHECK) if any(row["severity"] == "high" for row in case["expected"]))
+    return lake_of(case, tmp_path / "lake").path
+
+
+@pytest.mark.parametrize(("least", "code"), [("low", 4), ("high", 4), ("critical", 0)])
+def test_findings_as_severe_as_asked_exit_with_4_after_the_answer(lake: Path, least: str, code: int) -> None:
+    done = run("report", CHECK, "--lake", lake, "--fail-on", least, "--format", "json")
+
+    assert (done.exit_code, done.stderr) == (code, "")
+    assert "high" in {row["severity"] for row in json.loads(done.stdout)}
+
+
+def test_without_a_severity_to_fail_on_findings_are_an_answer(lake: Path) -> None:
+    assert run("report", CHECK, "--lake", lake).exit_code == 0
+
+
+def test_the_union_of_checks_fails_too_unless_somebody_answers_for_it(lake: Path, tmp_path: Path) -> None:
+    everything = "\n".join(
+        f'[[suppression]]\ncheck = "{name}"\nowner = "sec@example.com"\nreason = "A drill"\nexpires = 2100-01-01'
+        for name, report in REGISTRY.items()
+        if report.is_check
+    )
+    (tmp_path / "suppressions.toml").write_text(everything, encoding="utf-8")
+    asked = ("report", "findings", "--lake", lake, "--fail-on", "high", "--format", "json")
+    answered_for = run(*asked, "--suppressions", tmp_path / "suppressions.toml")
+
+    assert run(*asked).exit_code == 4
+    assert answered_for.exit_code == 0
+    assert CHECK in {row["check"] for row in json.loads(answered_for.stdout)}
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+def test_a_report_has_the_options_that_mean_something(name: str) -> None:
+    text, report = run("report", name, "--help").output, REGISTRY[name]
+
+    assert ("--plot" in text) == (report.plot is not None)
+    assert ("--fail-on" in text) == ("finding" in report.schema.names)
+    assert "--explain" in text
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+def test_an_explanation_is_the_sql_with_each_value_that_it_binds(name: str) -> None:
+    done = run("report", name, "--explain")
+    bound = REGISTRY[name].bound()
+    lines = done.stdout.splitlines()
+
+    assert done.exit_code == 0, done.output
+    assert [line.split(" = ")[0] for line in lines[: len(bound)]] == [f"-- ${each}" for each in bound]
+    assert "\n".join(lines[len(bound) :]) == REGISTRY[name].sql()
+    assert len(duckdb.extract_statements(done.stdout)) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [((), "-- $as_of = NULL"), (("--as-of", "2026-07-01"), "-- $as_of = '2026-07-01T00:00:00+00:00'")],
+)
+def test_a_moment_is_explained_as_the_instant_that_is_bound(options: tuple[str, ...], said: str) -> None:
+    done: Any = run("report", "stale_keys", "--explain", *options)
+
+    assert said in done.stdout.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("stale_keys", "--as-of", "yesterday"), "as_of of stale_keys: 'yesterday' is no time"),
+        (("activity_heatmap", "--zone", "Mars/Olympus"), "zone of activity_heatmap: 'Mars/Olympus' is no time zone"),
+    ],
+)
+def test_a_value_that_cannot_be_read_is_a_usage_error(lake: Path, options: tuple[str, ...], said: str) -> None:
+    done = run("report", *options, "--lake", lake)
+
+    assert done.exit_code == 2
+    assert said in done.stderr
+
+
+def test_a_severity_that_there_is_not_is_refused(lake: Path) -> None:
+    done = run("report", CHECK, "--lake", lake, "--fail-on", "dire")
+
+    assert done.exit_code == 2
+    assert all(severity in done.stderr for severity in SEVERITIES)
