@@ -1,8 +1,8 @@
 """Render: an Arrow table as text to read or as bytes to keep.
 
-Text of events stays inert wherever a person or a program would obey it: `to_table` and `to_markdown` write control
-characters visibly, and `to_csv` also defuses what a spreadsheet would run as a formula. Whoever needs the exact text
-takes JSON or Parquet.
+Text of events stays inert wherever a person or a program would obey it: `to_table`, `to_records` and `to_markdown`
+write control characters visibly, and `to_csv` also defuses what a spreadsheet would run as a formula. Whoever needs the
+exact text takes JSON or Parquet.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-Format = Literal["table", "csv", "json", "parquet", "md"]
+Format = Literal["table", "records", "csv", "json", "parquet", "md"]
 
 CELL_CHARS = 80
 """How wide a text or a list is in `to_table` before it is cut; ids are never cut, nor is the first item of a list."""
@@ -61,6 +61,15 @@ def to_table(answer: pa.Table, *, width: int | None = None) -> str:
     left_out = [inert(name) for place, name in enumerate(answer.column_names) if place not in fitting]
     note = [f"(no room for {', '.join(left_out)})"] if left_out else []
     return "".join(f"{line}\n" for line in [*lines, *note])
+
+
+def to_records(answer: pa.Table) -> str:
+    """Write each row of an answer as a paragraph, a line for each column; nulls are left out, texts are not cut."""
+    wide = max(map(_width, answer.column_names), default=0)
+    names = [_left(inert(name), wide) + _GAP for name in answer.column_names]
+    columns = ([_shown(value) for value in column.to_pylist()] for column in answer.columns)
+    rows = (zip(names, cells, strict=True) for cells in zip(*columns, strict=True))
+    return "\n".join("".join(f"{name}{cell}\n" for name, cell in row if cell) for row in rows)
 
 
 def to_markdown(answer: pa.Table) -> str:
@@ -112,6 +121,7 @@ def to_parquet(answer: pa.Table) -> bytes:
 
 FORMATS: Mapping[Format, Callable[[pa.Table], str | bytes]] = {
     "table": to_table,
+    "records": to_records,
     "csv": to_csv,
     "json": to_json,
     "parquet": to_parquet,

@@ -20,17 +20,15 @@ from auditframe.lake.journal import Journal, Walk
 from auditframe.lake.layout import Description
 from auditframe.lake.quarantine import Kept
 from auditframe.lake.records import Collected, Counts, Entry, PartitionState, QuarantineState, Removal, Span
-from auditframe.reports import REGISTRY
 from auditframe.schema import COLUMNS, arrow_schema
+from docs._markdown import block, code, page, table
 from docs._pages import ROOT
+from docs._reports import report_pages, report_table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from auditframe.catalogue import EventType
-    from auditframe.reports import Parameter, Report
-
-NOTICE = "<!-- Written by docs/generate.py; change what it describes, then run: make reference -->"
 
 _ATTRIBUTES = re.compile(r"^Attributes:\n(?P<lines>(?:    .*\n?|\n)+)", re.MULTILINE)
 _ATTRIBUTE = re.compile(r"^    (\w+): (.*(?:\n {8}.*)*)", re.MULTILINE)
@@ -50,16 +48,6 @@ _RECORDS = (
 )
 
 
-def reports_page() -> str:
-    """Describe every report."""
-    lead = (
-        "What can be asked, theme by theme. A report is a function of `auditframe.reports` and a command, "
-        "`auditframe report NAME`; its parameters are options there. The plots show the made-up organization of "
-        "`make demo`; where a report can be asked about one resource, one resource of it."
-    )
-    return _page("Reports", lead, *map(_report, REGISTRY.values()))
-
-
 def events_page() -> str:
     """Describe every known event type, area by area."""
     known = catalogue().values()
@@ -69,8 +57,8 @@ def events_page() -> str:
         "An event of any other type is kept all the same: its effect is `other`.\n\n"
         f"Effects, by which reports group: {', '.join(f'`{effect}`' for effect in EFFECTS)}."
     )
-    return _page(
-        "Event types", lead, _table(("type", "scope", "effect", "severity", "documented", ""), map(_type, known))
+    return page(
+        "Event types", lead, table(("type", "scope", "effect", "severity", "documented", ""), map(_type, known))
     )
 
 
@@ -83,14 +71,14 @@ def columns_page() -> str:
     rows = (
         (
             f"`{column.name}`",
-            _code(str(field.type)),
+            code(str(field.type)),
             column.unit or "",
             ", ".join(f"`{path}`" for path in column.paths),
             column.doc,
         )
         for column, field in zip(COLUMNS, arrow_schema(), strict=True)
     )
-    return _page("Columns", lead, _table(("column", "Arrow type", "unit", "path in the event", ""), rows))
+    return page("Columns", lead, table(("column", "Arrow type", "unit", "path in the event", ""), rows))
 
 
 def cli_page() -> str:
@@ -100,10 +88,10 @@ def cli_page() -> str:
     lead = "\n\n".join(_paragraphs(cli)[1:])
     found = (root.get_command(context, name) for name in root.list_commands(context))
     commands = [command for command in found if command]
-    return _page(
+    return page(
         "Command line",
         lead,
-        _text(root.get_help(context)),
+        block(root.get_help(context)),
         *(_command(command, context) for command in commands),
     )
 
@@ -112,32 +100,26 @@ def errors_page() -> str:
     """Draw the tree of errors, and describe each."""
     first, tree, rest = _paragraphs(errors)[0], _tree(), _paragraphs(errors)[-1]
     classes = [each for each in vars(errors).values() if inspect.isclass(each)]
-    return _page("Errors", first, _text(tree), rest, *map(_error, classes))
+    return page("Errors", first, block(tree), rest, *map(_error, classes))
 
 
 def api_page() -> str:
     """Name every public thing; Sphinx reads the docstrings."""
     names = [name for name in auditframe.__all__ if not name.startswith("__")]
-    return _page("Python", "The public names of `auditframe`.", *filter(None, map(_autodoc, names)))
-
-
-def report_table() -> str:
-    """List the reports with their questions."""
-    rows = ((f"[`{name}`](docs/reference/reports.md#{name})", each.question) for name, each in REGISTRY.items())
-    return _table(("report", "the question it answers"), rows)
+    return page("Python", "The public names of `auditframe`.", *filter(None, map(_autodoc, names)))
 
 
 def command_table() -> str:
     """List the commands."""
     rows = ((f"`auditframe {name}`", command.help) for name, command in cli.COMMANDS.items())
-    return _table(("command", ""), rows)
+    return table(("command", ""), rows)
 
 
 def layers() -> str:
     """Draw the layers that the import linter holds, the highest first."""
     contracts = configparser.ConfigParser()
     contracts.read(ROOT / ".importlinter", encoding="utf-8")
-    return _text(contracts["importlinter:contract:layers"]["layers"])
+    return block(contracts["importlinter:contract:layers"]["layers"])
 
 
 def record_tables() -> dict[str, str]:
@@ -146,7 +128,7 @@ def record_tables() -> dict[str, str]:
 
 
 PAGES: Mapping[str, Callable[[], str]] = {
-    "reports": reports_page,
+    **report_pages(),
     "events": events_page,
     "columns": columns_page,
     "cli": cli_page,
@@ -177,27 +159,6 @@ def sections() -> dict[str, str]:
     }
 
 
-def _report(report: Report[Any]) -> str:
-    parameters = [_parameter(each) for each in report.parameters]
-    columns = ((f"`{each.name}`", _code(str(each.type)), each.unit or "", each.doc) for each in report.columns)
-    return "\n\n".join(
-        [
-            f"## `{report.name}`",
-            report.question,
-            f"![{report.question}](../images/{report.name}.png)",
-            " ".join(report.doc.split()),
-            _table(("parameter", "value", "default", ""), parameters) if parameters else "It has no parameters.",
-            _table(("column", "Arrow type", "unit", ""), columns),
-            f"Supports evidence for: {'; '.join(report.controls)}.",
-            f"```sql\n{report.sql()}\n```",
-        ]
-    )
-
-
-def _parameter(parameter: Parameter) -> tuple[str, ...]:
-    return f"`{parameter.name}`", parameter.expected, f"`{parameter.default!r}`", parameter.doc
-
-
 def _type(type_: EventType) -> tuple[str, ...]:
     return (
         f"`{type_.type}`",
@@ -211,7 +172,7 @@ def _type(type_: EventType) -> tuple[str, ...]:
 
 def _command(command: click.Command, root: click.Context) -> str:
     with _context(command, command.name, parent=root) as context:
-        described = [f"## `auditframe {command.name}`", _text(command.get_help(context))]
+        described = [f"## `auditframe {command.name}`", block(command.get_help(context))]
         if isinstance(command, click.Group):
             inner = (command.get_command(context, name) for name in command.list_commands(context))
             described += [_subcommand(each, context) for each in inner if each]
@@ -224,7 +185,7 @@ def _context(command: click.Command, name: str | None, *, parent: click.Context 
 
 def _subcommand(command: click.Command, parent: click.Context) -> str:
     with _context(command, command.name, parent=parent) as context:
-        return f"### `{context.command_path}`\n\n{_text(command.get_help(context))}"
+        return f"### `{context.command_path}`\n\n{block(command.get_help(context))}"
 
 
 def _error(class_: type) -> str:
@@ -235,7 +196,7 @@ def _error(class_: type) -> str:
     if getattr(class_, "retryable", False):
         described.append("The same call may succeed later without a change.")
     if attributes:
-        described.append(_table(("attribute", ""), attributes))
+        described.append(table(("attribute", ""), attributes))
     return "\n\n".join(described)
 
 
@@ -256,7 +217,7 @@ def _record(record: type[msgspec.Struct]) -> str:
     docs = dict(_attributes(inspect.cleandoc(record.__doc__ or "")))
     fields = msgspec.structs.fields(record)
     rows = [(f"`{field.encode_name}`", _json_type(field.type), docs.get(field.name, "")) for field in fields]
-    return _table(("key", "JSON", ""), rows) if docs else _table(("key", "JSON"), [row[:2] for row in rows])
+    return table(("key", "JSON", ""), rows) if docs else table(("key", "JSON"), [row[:2] for row in rows])
 
 
 def _json_type(type_: Any) -> str:
@@ -291,20 +252,3 @@ def _paragraphs(module: types.ModuleType) -> list[str]:
 def _tree() -> str:
     drawn = next(paragraph for paragraph in _paragraphs(errors) if "├──" in paragraph)
     return inspect.cleandoc(drawn)
-
-
-def _page(title: str, lead: str, *parts: str) -> str:
-    return "\n\n".join([NOTICE, f"# {title}", lead, *parts]) + "\n"
-
-
-def _text(content: str) -> str:
-    return f"```text\n{content.strip()}\n```"
-
-
-def _code(content: str) -> str:
-    return f"`{content}`"
-
-
-def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    lines = [head, tuple("---" for _ in head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)

@@ -12,17 +12,14 @@ import json
 import re
 import sys
 import tempfile
-from collections import Counter
-from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from auditframe.flatten import flatten_events
 from auditframe.plots import figure_of
-from auditframe.reports import REGISTRY
-from docs._pages import ROOT, endpoint, organization, run_page
+from docs._pages import ROOT, endpoint, run_page
 from docs._reference import PAGES, sections
+from docs._reports import pictured
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -46,6 +43,7 @@ def main() -> int:
     if parser.parse_args().check:
         return _check()
     for path, text in written_pages().items():
+        path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
     for path, content in drawn_images():
         path.write_bytes(content)
@@ -86,41 +84,25 @@ def handwritten_pages() -> list[Path]:
 
 def image_files() -> Iterator[Path]:
     """Yield the file of every plot."""
-    return (IMAGES / f"{name}.png" for name in pictured())
+    return (IMAGES / f"{name}.png" for name in drawable())
 
 
 def drawn_images() -> Iterator[tuple[Path, bytes]]:
     """Draw every plot."""
-    for name, (report, answer) in pictured().items():
+    for name, (report, answer) in drawable().items():
         content = io.BytesIO()
         figure_of(report, answer).savefig(content, format="png", dpi=DPI, metadata={"Software": None})
         yield IMAGES / f"{name}.png", content.getvalue()
 
 
-@cache
-def pictured() -> Mapping[str, tuple[Report[Any], pa.Table]]:
-    """Return what is drawn, by the name of the image: every report as it is asked by default, and two asked closer."""
-    events = flatten_events(organization().events).events
-    answers = {name: (report, report.arrow(events)) for name, report in REGISTRY.items()}
-    closer: dict[str, tuple[str, dict[str, Any]]] = {
-        "readme": ("login_failures", {"min_failures": 10}),
-        "resource_history": ("resource_history", {"resource_id": _most_varied(answers["resource_history"][1])}),
-    }
-    return answers | {
-        name: (REGISTRY[asked], REGISTRY[asked].arrow(events, **values)) for name, (asked, values) in closer.items()
-    }
-
-
-def _most_varied(history: pa.Table) -> str:
-    """Return the resource that most types of events are about."""
-    pairs = set(zip(history["resource_id"].to_pylist(), history["type"].to_pylist(), strict=True))
-    types = Counter(resource for resource, _ in sorted(pairs))
-    return str(types.most_common(1)[0][0])
+def drawable() -> Mapping[str, tuple[Report[Any], pa.Table]]:
+    """Return what is drawn, by the name of the image."""
+    return {name: (report, answer) for name, (report, answer) in pictured().items() if report.plot}
 
 
 def answers_json() -> str:
     """Return the hash of each answer that is drawn."""
-    digests = {name: _digest(answer) for name, (_, answer) in pictured().items()}
+    digests = {name: _digest(answer) for name, (_, answer) in drawable().items()}
     return json.dumps(digests, indent=2) + "\n"
 
 

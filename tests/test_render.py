@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from auditframe.cli._output import ENDINGS
+from auditframe.cli._output import FORMS
 from auditframe.errors import ReportError
-from auditframe.render import FORMATS, to_csv, to_json, to_markdown, to_parquet, to_table
+from auditframe.render import FORMATS, to_csv, to_json, to_markdown, to_parquet, to_records, to_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +39,14 @@ def test_a_table_has_names_a_rule_and_a_line_for_each_row() -> None:
         "ada@example.com       5",
         "                   1200",
     ]
+
+
+def test_a_record_has_a_line_for_each_column_that_is_not_null_and_cuts_no_text() -> None:
+    answer = pa.table({"why": ["x" * 300, "short"], "actor": [None, "ada@example.com\x1b"], "ids": [["a"], ["b", "c"]]})
+
+    assert to_records(answer) == (
+        f"why    {'x' * 300}\nids    a\n\nwhy    short\nactor  ada@example.com\\x1b\nids    b, c\n"
+    )
 
 
 def test_a_table_without_rows_still_names_its_columns() -> None:
@@ -211,4 +219,4 @@ def test_two_columns_of_one_name_are_refused_where_one_would_be_lost(write: Call
 
 
 def test_every_format_can_be_asked_for_by_the_ending_of_a_file() -> None:
-    assert set(ENDINGS.values()) == set(FORMATS)
+    assert set(FORMS) == set(FORMATS)

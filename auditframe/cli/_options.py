@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from auditframe.cli._output import DEBUG, ENDINGS, PICTURES, QUIET, Output
+from auditframe.cli._output import DEBUG, ENDINGS, FORMS, PICTURES, QUIET, Output
 from auditframe.window import parse_window
 
 if TYPE_CHECKING:
@@ -64,8 +64,8 @@ def output_options(body: Body) -> Body:
     @click.option(
         "--format",
         "form",
-        type=click.Choice(list(ENDINGS.values())),
-        help="How to write it; after the ending of --out if that says, else table.",
+        type=click.Choice(FORMS),
+        help="How to write it; after the ending of --out if that says, else table, or on a terminal records of findings.",
     )
     @click.option(
         "--out", type=click.Path(path_type=Path), callback=writable, help="Write to this file, not to stdout."
@@ -96,9 +96,9 @@ def picture(context: click.Context, parameter: click.Parameter, path: Path | Non
     return writable(context, parameter, path)
 
 
-def _form_of(out: Path | None) -> Format:
+def _form_of(out: Path | None) -> Format | None:
     if out is None:
-        return "table"
+        return None
     if out.suffix.lower() not in ENDINGS:
         raise click.UsageError(f"{out} has none of the endings {', '.join(ENDINGS)}; say how with --format.")
     return ENDINGS[out.suffix.lower()]

@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 QUIET, DEBUG = f"{__name__}.quiet", f"{__name__}.debug"
 
 ENDINGS: dict[str, Format] = {".txt": "table", ".csv": "csv", ".json": "json", ".parquet": "parquet", ".md": "md"}
-"""The format that the ending of a file's name asks for; there is one for every format."""
+"""The format that the ending of a file's name asks for."""
+
+FORMS: tuple[Format, ...] = (*ENDINGS.values(), "records")
+"""Every format."""
 
 PICTURES = (".png", ".svg", ".pdf")
 
@@ -39,21 +42,22 @@ class Output:
     """Where an answer goes, and how it is written.
 
     Attributes:
-        form: The format.
+        form: The format; None for the one that reads best.
         file: The file; None is stdout.
     """
 
-    form: Format
+    form: Format | None
     file: Path | None
 
     def write(self, answer: pa.Table) -> None:
         """Write an answer."""
         from auditframe.render import FORMATS, to_table  # pyarrow, which --help must not load
 
-        if self.form == "table" and self.file is None:
+        form = self.form or _best_form(answer)
+        if form == "table" and self.file is None:
             data: str | bytes = to_table(answer, width=terminal_width())
         else:
-            data = FORMATS[self.form](answer)
+            data = FORMATS[form](answer)
         if self.file is None:
             click.echo(data, nl=False)
         else:
@@ -109,6 +113,12 @@ def write_plot(path: Path, report: Report[Any], answer: pa.Table) -> None:
     picture = io.BytesIO()
     figure_of(report, answer).savefig(picture, format=path.suffix.lower()[1:], dpi=PICTURE_DPI)
     write_file(path, picture.getvalue())
+
+
+def _best_form(answer: pa.Table) -> Format:
+    """Say how to show an answer: the sentences of findings find no room in a line of a terminal."""
+    is_narrow = terminal_width() is not None and "why" in answer.column_names
+    return "records" if is_narrow and answer.num_rows else "table"
 
 
 def _replace(path: Path, content: bytes) -> None:
