@@ -11,8 +11,7 @@ import pyarrow as pa
 
 from auditframe.catalogue import SCOPES
 from auditframe.lake.ledger import coverage as covered_windows
-from auditframe.lake.ledger import vanished
-from auditframe.window import Window
+from auditframe.lake.ledger import current_partitions, gaps, vanished
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
     from auditframe.lake import Lake
     from auditframe.lake.records import Entry
+    from auditframe.window import Window
 
 _INSTANT = pa.timestamp("us", tz="UTC")
 
@@ -63,23 +63,20 @@ class Span:
         scope: The scope.
         status: How the last pass over it ended; None when there was none.
         covered: The windows that were read whole; disjoint, oldest first.
+        gaps: The windows between them that nobody has read whole, oldest first, as far as nothing has expired there.
         order: In which order the endpoint listed events last; None when no page showed it.
     """
 
     scope: str
     status: str | None
     covered: tuple[Window, ...]
+    gaps: tuple[Window, ...]
     order: str | None
 
     @property
     def until(self) -> datetime | None:
         """The end of coverage."""
         return self.covered[-1].end if self.covered else None
-
-    @property
-    def gaps(self) -> tuple[Window, ...]:
-        """The windows between covered ones, oldest first."""
-        return tuple(Window(one.end, other.start) for one, other in zip(self.covered, self.covered[1:], strict=False))
 
 
 def coverage(lake: Lake) -> pd.DataFrame:
@@ -129,6 +126,7 @@ def spans(entries: Sequence[Entry]) -> tuple[Span, ...]:
             scope,
             last[scope].status if scope in last else None,
             covered_windows(entries, scope),
+            gaps(entries, scope),
             orders.get(scope),
         )
         for scope in SCOPES
@@ -147,6 +145,16 @@ def shortcomings(entries: Sequence[Entry], *, now: datetime, max_age: timedelta 
         A sentence for each gap and for each scope that is stale; a scope that the key could never read is neither.
     """
     return tuple(what for span in spans(entries) for what in _shortcomings(span, now=now, max_age=max_age))
+
+
+def missing(lake: Lake, entries: Sequence[Entry]) -> tuple[str, ...]:
+    """Say in a sentence each which partitions have no file though a lake's ledger says that they hold events."""
+    there = set(lake.days())
+    return tuple(
+        f"The partition {day} is missing with its {state.rows} event(s). See: auditframe verify"
+        for day, state in current_partitions(entries).items()
+        if day not in there
+    )
 
 
 def _shortcomings(span: Span, *, now: datetime, max_age: timedelta | None) -> Iterator[str]:

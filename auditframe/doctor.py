@@ -9,15 +9,16 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from auditframe.client import Filters, Retry
-from auditframe.coverage import shortcomings
+from auditframe.coverage import missing, shortcomings
 from auditframe.errors import ApiError, AuditFrameError, AuthError, NetworkError
+from auditframe.lake import Lake
 from auditframe.window import Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from auditframe.client import Client, Fetched, Scope
-    from auditframe.lake import Lake
 
 Verdict = Literal["ok", "trouble", "unknown"]
 
@@ -50,12 +51,12 @@ class Finding:
     advice: str = ""
 
 
-def examine(connect: Callable[[], Client], lake: Lake | None = None) -> tuple[Finding, ...]:
+def examine(connect: Callable[[], Client], lake: str | Path | None = None) -> tuple[Finding, ...]:
     """Look at everything that a snapshot needs, with one request a scope at most.
 
     Args:
         connect: Makes the client; one that is not patient, see `BRIEF`.
-        lake: The lake to look at; None for none.
+        lake: The folder of the lake to look at; None for none.
 
     Returns:
         A finding for each check, in the order in which a trouble hides the next.
@@ -147,13 +148,13 @@ def _clock(fetched: Fetched) -> Finding:
     return Finding("clock", "trouble", seen, "Let the system keep its time by NTP; coverage claims less until then.")
 
 
-def _look_at(lake: Lake) -> Finding:
+def _look_at(path: str | Path) -> Finding:
     try:
-        return _lake_trouble(lake) or Finding("lake", "ok", f"{lake.path} can be read and written. See also: verify.")
+        return _lake_trouble(Lake(path)) or Finding("lake", "ok", f"{path} can be read and written. See also: verify.")
     except AuditFrameError as error:
         return Finding("lake", "trouble", str(error), "Read its files again: auditframe verify")
     except OSError as error:
-        return Finding("lake", "trouble", f"{lake.path}: {error.strerror}.", "Check owner and mode of the folder.")
+        return Finding("lake", "trouble", f"{path}: {error.strerror}.", "Check owner and mode of the folder.")
 
 
 def _lake_trouble(lake: Lake) -> Finding | None:
@@ -165,8 +166,11 @@ def _lake_trouble(lake: Lake) -> Finding | None:
         return Finding("lake", "trouble", f"The disk of {folder} has {free >> 20} MiB left.", "Make room.")
     if not lake.exists():
         return Finding("lake", "ok", f"There is no lake at {lake.path} yet; the first snapshot makes it.")
-    wrong = shortcomings(lake.ledger(), now=datetime.now(UTC))
-    advice = "Read what is missing: auditframe snapshot"
+    entries = lake.ledger()
+    if absent := missing(lake, entries):
+        return Finding("lake", "trouble", " ".join(absent), "Restore it from a backup.")
+    wrong = shortcomings(entries, now=datetime.now(UTC))
+    advice = "Read what is missing: auditframe snapshot --start TIME --end TIME"
     return Finding("lake", "trouble", " ".join(wrong), advice) if wrong else None
 
 

@@ -270,6 +270,20 @@ def test_an_import_adds_the_events_of_files_once(tmp_path: Path, events_file: Pa
     assert (second["new"], second["known"]) == (0, 300)
 
 
+def test_every_run_says_its_head(tmp_path: Path, events_file: Path) -> None:
+    path = tmp_path / "lake"
+    imported = run("import", events_file, "--lake", path)
+    told = json.loads(run("import", events_file, "--lake", path, "--json").stdout)
+    with endpoint() as env:
+        cut_short = run("snapshot", "--lake", path, *WINDOW, "--max-pages", "1", env=env)
+    heads = [entry.hash for entry in Lake(path).ledger()]
+
+    assert imported.stderr.rstrip().endswith(heads[0])
+    assert told["head"] == heads[1]
+    assert cut_short.exit_code == 3
+    assert f"Its head is {heads[2]}" in cut_short.stderr
+
+
 def test_a_truncated_file_is_named_with_the_byte_and_no_lake_is_made(tmp_path: Path, events_file: Path) -> None:
     whole, cut = events_file.read_bytes(), tmp_path / "cut.jsonl"
     cut.write_bytes(whole[:5000])
@@ -573,6 +587,26 @@ def test_status_of_a_stale_lake_exits_with_4_and_says_which_scope(lake: Path) ->
     assert "The scope organization is stale: it is covered until 2026-11-01 00:00:00Z." in stale.stderr
     assert len(json.loads(told.stdout)["wrong"]) == 2
     assert run("status", "--lake", lake, "--max-age", "soon").exit_code == 2
+
+
+def test_status_of_a_lake_that_lacks_a_partition_exits_with_4_and_names_it(tmp_path: Path, events_file: Path) -> None:
+    run("import", events_file, "--lake", tmp_path / "lake")
+    (tmp_path / "lake/events/date=2026-10-31/events.parquet").unlink()
+    done = run("status", "--lake", tmp_path / "lake")
+
+    assert done.exit_code == 4
+    assert "The partition 2026-10-31 is missing" in done.stderr
+
+
+def test_status_tells_coverage_since_the_logs_beginning_from_none(tmp_path: Path) -> None:
+    with endpoint(tenant="forbidden") as env:
+        run("snapshot", "--lake", tmp_path / "lake", "--workers", "1", env=env)
+    (line,) = (
+        line for line in run("status", "--lake", tmp_path / "lake").stdout.splitlines() if "covered from" in line
+    )
+
+    assert line.removeprefix("covered from").strip().startswith("the log's beginning")
+    assert line.endswith("none")
 
 
 def test_a_bounded_snapshot_exits_with_3_says_what_it_did_and_is_gone_on_with(tmp_path: Path) -> None:

@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import auditframe as af
-from auditframe.coverage import COLUMNS, shortcomings, spans, to_arrow
+from auditframe.coverage import COLUMNS, missing, shortcomings, spans, to_arrow
 from auditframe.emulator import Behaviour, Emulator
 from auditframe.errors import LakeNotFoundError, SnapshotInterrupted
+from auditframe.flatten import flatten_events
+from auditframe.lake.ledger import current_partitions
 from auditframe.lake.records import Collected, Counts, Entry, Span, Status
 from auditframe.window import Window, union
 from tests.conftest import connected
@@ -114,6 +116,29 @@ def test_coverage_counts_what_was_cut_short_what_vanished_and_what_is_held(tmp_p
     row = af.coverage(lake).iloc[0]
 
     assert (row["vanished"], row["mutations"], row["quarantined"], row["cut_short"]) == (1, 1, 1, 1)
+
+
+def test_a_gap_that_has_expired_is_none_any_more(organization: Sample, tmp_path: Path) -> None:
+    lake, client = af.Lake(tmp_path / "lake"), connected(Emulator(organization.events))
+    for day in (12, 16, 20):
+        af.snapshot(lake, client, start=f"2026-10-{day}", end=f"2026-10-{day + 1}")
+    lake.expire("2026-10-18")
+
+    assert af.coverage(lake)["gaps"].tolist() == [["[2026-10-18T00:00:00Z, 2026-10-20T00:00:00Z)"]] * 2
+    assert len(shortcomings(lake.ledger(), now=NOW)) == len(lake.verify()) == 2
+
+
+def test_a_partition_whose_file_is_gone_is_said_to_be_missing(organization: Sample, tmp_path: Path) -> None:
+    lake = af.Lake(tmp_path / "lake")
+    lake.append(flatten_events(organization.events))
+    day, state = list(current_partitions(lake.ledger()).items())[3]
+    whole = missing(lake, lake.ledger())
+    (lake.path / f"events/date={day}/events.parquet").unlink()
+
+    assert whole == ()
+    assert missing(lake, lake.ledger()) == (
+        f"The partition {day} is missing with its {state.rows} event(s). See: auditframe verify",
+    )
 
 
 def test_a_folder_that_is_no_lake_has_no_coverage(tmp_path: Path) -> None:

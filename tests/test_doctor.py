@@ -38,7 +38,7 @@ def examined(organization: Sample, *, key: str = KEY, **behaviour: Any) -> tuple
 
 def test_where_nothing_is_wrong_everything_is_ok(organization: Sample, tmp_path: Path) -> None:
     emulator = Emulator(organization.events)
-    findings = examine(lambda: connected(emulator), af.Lake(tmp_path / "lake"))
+    findings = examine(lambda: connected(emulator), tmp_path / "lake")
 
     assert set(verdicts(findings).values()) == {"ok"}
     assert list(verdicts(findings)) == ["network", "key", "scope", "logging", "clock", "lake"]
@@ -109,9 +109,9 @@ def test_a_lake_that_is_broken_or_has_a_gap_is_the_trouble(organization: Sample,
     lake, emulator = af.Lake(tmp_path / "lake"), Emulator(organization.events)
     for start, end in (("2026-10-12", "2026-10-14"), ("2026-10-20", "2026-10-21")):
         af.snapshot(lake, connected(emulator), start=start, end=end)
-    gapped = examine(lambda: connected(emulator), lake)
+    gapped = examine(lambda: connected(emulator), lake.path)
     (lake.path / "ledger/00000002.json").write_bytes(b"{}")
-    broken = examine(lambda: connected(emulator), lake)
+    broken = examine(lambda: connected(emulator), lake.path)
 
     assert troubles(gapped) == troubles(broken) == ["lake"]
     assert "2026-10-14T00:00:00Z" in gapped[-1].seen
@@ -146,6 +146,14 @@ def test_a_probe_tells_nothing_of_the_events(organization: Sample) -> None:
     assert not any(event["id"] in told for event in organization.events)
     assert KEY not in told
     assert "@" not in told
+
+
+def test_a_lake_that_cannot_be_opened_is_a_finding_beside_the_others(organization: Sample, tmp_path: Path) -> None:
+    (tmp_path / "auditframe.json").write_text("{")
+    findings = examine(lambda: connected(Emulator(organization.events)), tmp_path)
+
+    assert troubles(findings) == ["lake"]
+    assert verdicts(findings)["clock"] == "ok"
 
 
 @pytest.mark.parametrize(("key", "code"), [(KEY, 0), ("sk-wrong", 5), ("", 5)])

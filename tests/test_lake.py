@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import shutil
 import stat
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -31,6 +34,7 @@ from auditframe.lake.merkle import merkle_root
 from auditframe.schema import arrow_schema
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 DAY_S = 86_400
@@ -441,7 +445,7 @@ def test_a_folder_that_cannot_be_read_is_not_taken_for_an_empty_one(
     tmp_path: Path, folder: str, ask: Callable[[Lake], object], trouble: str
 ) -> None:
     lake = Lake(tmp_path / "lake")
-    lake.append(flatten_events([{"id": "a", "type": "t", "effective_at": 1}, {"id": "b", "type": "t", "effective_at": 90_000}]))
+    lake.append(arriving(event("a"), event("b", DAY_S)))
     path = lake.path / folder
     if trouble == "no folder":
         shutil.rmtree(path)

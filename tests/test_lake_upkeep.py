@@ -11,7 +11,7 @@ import msgspec
 import pyarrow.parquet as pq
 import pytest
 
-from auditframe.errors import LakeCorruptError, LakeError, LakeNotFoundError
+from auditframe.errors import LakeCorruptError, LakeError, LakeNotFoundError, ParameterError, WindowError
 from auditframe.flatten import Flattened, Quarantined, flatten_events, flatten_texts
 from auditframe.lake import Lake
 from auditframe.lake.journal import Journal, Walk, read_journal, read_walks, write_journal, write_walk
@@ -129,6 +129,54 @@ def test_an_erasure_reaches_into_the_quarantine_and_what_came_from_there_stays_a
     assert lake.verify() == ()
 
 
+def test_another_payload_that_was_erased_from_the_quarantine_does_not_come_back(lake: Lake) -> None:
+    lake.append(arriving(event("b", 2, WHO)))
+    lake.erase(WHO, reason="asked")
+    counts = lake.append(arriving(event("b", 2, WHO), event("b", 2)))
+
+    assert (counts.received, counts.erased, counts.known, counts.mutated) == (2, 1, 1, 0)
+    assert len(lake.quarantine()) == 0
+    assert WHO.encode() not in every_byte(lake)
+    assert lake.verify() == ()
+
+
+def test_what_was_erased_before_it_could_be_placed_gets_no_row_once_it_can(lake: Lake) -> None:
+    text = json.dumps(event("q", 3, WHO)).encode()
+    lake.append(Flattened(arriving().events, (Quarantined(text, "An older version said no.", "q", "x"),)))
+    lake.erase(WHO, reason="asked")
+    counts = lake.append(flatten_texts([text], scope="organization"))
+
+    assert (counts.received, counts.erased, counts.new) == (1, 1, 0)
+    assert ids(lake) == ["b", "d"]
+    assert lake.verify() == ()
+
+
+@pytest.mark.parametrize(
+    "text", [b'{"id":"x","email":"\\u0061na@example.org", broken', b'{"id":' + b"[" * 5000 + b'"\\u0061na@example.org"']
+)
+def test_an_erasure_finds_a_name_in_escapes_of_what_is_no_json(lake: Lake, text: bytes) -> None:
+    lake.append(flatten_texts([text, b'{"id":"y","path":"C:\\u005c", broken']))
+    entry = lake.erase(WHO, reason="asked")
+
+    assert entry.removal is not None
+    assert (entry.removal.events, entry.removal.items, len(lake.quarantine())) == (2, 1, 1)
+    assert lake.verify() == ()
+
+
+def test_a_reason_that_names_whom_to_erase_is_refused(lake: Lake) -> None:
+    with pytest.raises(ParameterError, match="ticket's number"):
+        lake.erase(f" {WHO}", reason=f"{WHO.upper()} asked")
+
+    assert len(lake.ledger()) == 1
+
+
+def test_nobody_expires_the_future(lake: Lake) -> None:
+    with pytest.raises(WindowError, match="future"):
+        lake.expire(datetime.now(UTC) + timedelta(minutes=1))
+
+    assert len(lake.ledger()) == 1
+
+
 def test_an_erasure_without_a_name_is_refused(lake: Lake) -> None:
     for names in ((), ("",), (WHO, " ")):
         with pytest.raises(LakeError, match="whom"):
@@ -175,6 +223,28 @@ def test_a_killed_run_is_spoken_for_with_what_it_brought_and_the_windows_it_read
     assert entry.collected[0].windows == [Span(start=walk.start, end=T0 + timedelta(days=1), asked_at=walk.asked_at)]
     assert lake.coverage("organization") == (Window(T0, T0 + timedelta(days=1)),)
     assert list(read_walks(layout)) == []
+    assert lake.verify() == ()
+
+
+def test_what_a_killed_import_brought_cannot_vanish_from_the_endpoint(lake: Lake) -> None:
+    with lake.writer() as writer:
+        writer.add(arriving(event("file", 7)))
+    with lake.writer() as writer:
+        missing = writer.missing("organization", Window(T0, T0 + timedelta(days=1)), ())
+
+    assert (lake.ledger()[-1].kind, lake.ledger()[-1].counts.new) == ("recovery", 1)
+    assert missing == []
+
+
+def test_what_a_snapshot_brought_that_was_killed_before_its_first_walk_stood_can_vanish(lake: Lake) -> None:
+    with lake.writer() as writer:
+        writer.note()
+        writer.add(arriving(event("new", 7)))
+    with lake.writer() as writer:
+        missing = writer.missing("organization", Window(T0, T0 + timedelta(days=1)), ())
+
+    assert lake.ledger()[-1].kind == "recovery"
+    assert missing == ["new"]
     assert lake.verify() == ()
 
 

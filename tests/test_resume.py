@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import auditframe as af
+from auditframe.client import Retry
+from auditframe.coverage import shortcomings
 from auditframe.emulator import Behaviour, Emulator, Fault
 from auditframe.errors import SnapshotInterrupted, WindowError
+from auditframe.flatten import flatten_events
 from auditframe.lake.journal import Walk
+from auditframe.lake.ledger import gaps
+from auditframe.lake.writer import Writer
 from auditframe.snapshot._budget import MOST_PAGES, Budget
 from auditframe.snapshot._plan import Asked, halves, in_turn, plan_walks
 from auditframe.window import ALWAYS, Window, union
-from tests.conftest import connected
+from tests.conftest import KEY, connected
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -182,6 +189,53 @@ def test_a_window_that_always_fails_does_not_keep_the_others_from_being_read(
 
     assert ids(lake) == truth(organization.events)
     assert lake.walks() == ()
+
+
+class Ailing(httpx.BaseTransport):
+    """A way to an emulator that fails for windows that begin before an instant."""
+
+    def __init__(self, emulator: Emulator, *, before: datetime) -> None:
+        self._inner = httpx.WSGITransport(emulator)
+        self._before_s = before.timestamp()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if float(request.url.params.get("effective_at[gte]", "0")) >= self._before_s:
+            return self._inner.handle_request(request)
+        time.sleep(0.5)  # so that other windows are read before the first failure ends the run
+        return httpx.Response(500)
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing handles it."""
+
+
+@pytest.mark.parametrize("start", [None, "2026-10-12"])
+@pytest.mark.parametrize("ending", ["interrupted", "killed"])
+def test_an_oldest_window_that_failed_is_a_gap_until_a_run_without_a_start_reads_it(
+    organization: Sample, lake: af.Lake, monkeypatch: pytest.MonkeyPatch, start: str | None, ending: str
+) -> None:
+    emulator, edge = Emulator(organization.events), T0 + DAY if start else NOW - 365 * DAY
+    ailing = Ailing(emulator, before=edge)
+    client = af.Client(KEY, base_url="http://emulator.example/v1", transport=ailing, retry=Retry(attempts=1))
+    if ending == "killed":
+        monkeypatch.setattr(Writer, "commit", kill)
+    with pytest.raises(Killed if ending == "killed" else SnapshotInterrupted):
+        af.snapshot(lake, client, start=start, workers=3)
+    monkeypatch.undo()
+    lake.append(flatten_events([]))
+    gap = gaps(lake.ledger(), "organization")[0]
+    wrong = shortcomings(lake.ledger(), now=NOW)
+    af.snapshot(lake, connected(emulator))
+
+    assert gap.start == (T0 if start else None)
+    assert "gap" in wrong[0]
+    assert ids(lake) == truth(organization.events)
+    assert shortcomings(lake.ledger(), now=NOW) == ()
+    assert lake.verify() == ()
+
+
+def kill(*_: object, **__: object) -> None:
+    raise Killed
 
 
 def test_a_revoked_key_keeps_the_cursor(organization: Sample, lake: af.Lake) -> None:

@@ -5,17 +5,19 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import auditframe as af
-from auditframe.emulator import Behaviour, Emulator, Fault
+from auditframe.client import Retry
+from auditframe.emulator import Behaviour, Emulator, Fault, RateLimit
 from auditframe.errors import AuthError, NetworkError, SnapshotInterrupted, WindowError
 from auditframe.lake.records import Counts, Entry
 from auditframe.snapshot._plan import MOST_OVERLAP, OVERLAP, overlap_after, plan_windows
 from auditframe.window import ALWAYS, Window, union
-from tests.conftest import HASTY, connected
+from tests.conftest import HASTY, KEY, connected
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -198,6 +200,29 @@ def test_a_resweep_reads_further_back_than_the_overlap(organization: Sample, lak
     assert (without.late, deep.late) == (0, 1)
     assert deep.lateness_s is not None
     assert deep.lateness_s > 86_400
+
+
+@pytest.mark.parametrize("retry_after", [None, "auto"])
+def test_a_rate_limit_costs_at_most_a_tenth_more_requests(lake: af.Lake, retry_after: str | None) -> None:
+    start_s = int(datetime(2026, 8, 1, tzinfo=UTC).timestamp())
+    events = [{"id": f"e{n}", "type": "logout.succeeded", "effective_at": start_s + n * 3600} for n in range(80 * 24)]
+    limit = RateLimit(per_second=50, burst=10, retry_after=retry_after)
+    emulator = Emulator(events, behaviour=Behaviour(rate_limit=limit, latency_s=0.02))
+    transport, retry = httpx.WSGITransport(emulator), Retry(wait_initial_s=0.1, wait_max_s=1.0)
+    with af.Client(KEY, base_url="http://emulator/v1", transport=transport, retry=retry) as client:
+        af.snapshot(lake, client, start="2026-08-01", end="2026-10-20", workers=8)
+    statuses = [request.status for request in emulator.requests]
+
+    assert len(lake.to_arrow()) == len(events)
+    assert statuses.count(200) == 160
+    assert 0 < statuses.count(429) <= 16
+
+
+def test_a_resweep_reads_as_far_back_as_it_says_though_a_start_is_given(organization: Sample, lake: af.Lake) -> None:
+    client = connected(Emulator(organization.events))
+    deep = af.snapshot(lake, client, start="-1d", resweep="9999d")
+
+    assert deep.new == len(organization.events)
 
 
 def test_the_overlap_grows_with_how_late_events_came() -> None:

@@ -30,6 +30,8 @@ from auditframe.lake.merkle import merkle_root
 from auditframe.lake.parquet import encode_partition, read_partition
 from auditframe.lake.records import Entry, canonical
 from auditframe.lake.storage import writer_lock
+from auditframe.lake.strangers import days_there
+from auditframe.lake.verify import verify
 from auditframe.schema import arrow_schema
 from tests.tampering import (
     DAY_S,
@@ -446,14 +448,14 @@ def test_verify_does_not_keep_the_writers_place(plain: Lake) -> None:
 def test_an_entry_that_is_written_during_a_verification_makes_it_say_nothing(
     plain: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    check = Layout.partitions
+    module = sys.modules[verify.__module__]
 
-    def write_meanwhile(layout: Layout) -> dict[str, Path]:
-        monkeypatch.setattr(Layout, "partitions", check)
+    def write_meanwhile(layout: Layout) -> set[str]:
+        monkeypatch.setattr(module, "days_there", days_there)
         plain.append(arriving(event("d", 3)))
-        return check(layout)
+        return days_there(layout)
 
-    monkeypatch.setattr(Layout, "partitions", write_meanwhile)
+    monkeypatch.setattr(module, "days_there", write_meanwhile)
     with pytest.raises(LakeLockedError):
         plain.verify()
     assert plain.verify() == ()

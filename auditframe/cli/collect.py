@@ -52,8 +52,11 @@ def snapshot(*, lake: str, window: Window, as_json: bool, **how: Any) -> None:
         with Client() as client, shown_progress() as progress:
             result = take_snapshot(target, client, start=window.start, end=window.end, progress=progress, **how)
     except SnapshotInterrupted as error:
+        done = _done(target, error)
         if as_json:
-            print_summary({"complete": False, "windows_remaining": error.remaining, **_done(target, error)})
+            print_summary({"complete": False, "windows_remaining": error.remaining, **done})
+        elif "head" in done:
+            say(f"Snapshot {done['number']} is in the ledger. Its head is {done['head']}")
         raise
     if as_json:
         print_summary({"complete": True, **asdict(result)})
@@ -77,10 +80,11 @@ def import_(*, files: tuple[str, ...], lake: str, as_json: bool) -> None:
     """  # noqa: D301
     target = Lake(lake)
     counts = target.append(read_events(files))
+    head = target.ledger()[-1].hash
     if as_json:
-        print_summary(msgspec.structs.asdict(counts))
+        print_summary({**msgspec.structs.asdict(counts), "head": head})
     else:
-        say(f"{_counted(counts)} The lake is {lake}.")
+        say(f"{_counted(counts)}\nThe lake is {lake}. Its head is {head}")
 
 
 @click.command()

@@ -12,7 +12,6 @@ from auditframe.cli._options import json_option, optional_lake_option, run_optio
 from auditframe.cli._output import print_summary, say
 from auditframe.client import Client
 from auditframe.doctor import BRIEF, PROBES, examine, probe
-from auditframe.lake import Lake
 from auditframe.text import inert
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ def doctor(*, lake: str | None, is_probing: bool, as_json: bool) -> None:
     auditframe doctor --lake lake
     auditframe doctor --probe --json
     """  # noqa: D301 - click reads \b as "keep these lines"
-    findings = examine(lambda: Client(retry=BRIEF), Lake(lake) if lake else None)
+    findings = examine(lambda: Client(retry=BRIEF), lake or None)
     troubles = [finding for finding in findings if finding.verdict == "trouble"]
     facts = _probed() if is_probing and not _hide_the_endpoint(troubles) else None
     if as_json:

@@ -10,7 +10,7 @@ import click
 from auditframe.cli import FOUND
 from auditframe.cli._options import json_option, lake_option, run_options
 from auditframe.cli._output import print_summary, say
-from auditframe.coverage import shortcomings, to_arrow
+from auditframe.coverage import missing, shortcomings, to_arrow
 from auditframe.errors import LakeCorruptError
 from auditframe.lake import Fault, Lake
 from auditframe.lake.ledger import current_partitions
@@ -36,8 +36,8 @@ _HOUR_S = 3600
 def status(*, lake: str, max_age: str | None, form: str | None, as_json: bool) -> None:
     """Say what a lake holds and how fresh it is.
 
-    Covered is what the ledger proves was read whole. With a gap between covered windows, or with --max-age when the end
-    of coverage lies longer ago, the exit code is 4 and each reason is a line on stderr.
+    Covered is what the ledger proves was read whole. With a gap between covered windows, a partition that is missing,
+    or with --max-age when the end of coverage lies longer ago, the exit code is 4 and each reason is a line on stderr.
 
     \b
     auditframe status --lake lake
@@ -46,6 +46,7 @@ def status(*, lake: str, max_age: str | None, form: str | None, as_json: bool) -
     target, now = Lake(lake), datetime.now(UTC)
     entries = target.ledger()
     wrong = shortcomings(entries, now=now, max_age=parse_duration(max_age) if max_age else None)
+    wrong += missing(target, entries)
     facts, scopes = {"lake": lake, **_whole(target, entries)}, to_arrow(target, now=now)
     if as_json or form == "json":
         print_summary({**facts, "scopes": scopes.to_pylist(), "wrong": wrong})
@@ -112,12 +113,18 @@ def _tell(facts: Mapping[str, Any], scopes: pa.Table) -> None:
         click.echo(f"{_label(name)}{_told(name, value)}")
     click.echo()
     for name in scopes.column_names:
-        first, second = (_told(name, value) for value in scopes[name].to_pylist())
+        first, second = (_told_of_scope(name, row) for row in scopes.to_pylist())
         click.echo(f"{_label(name)}{first:<28}{second}".rstrip())
 
 
 def _label(name: str) -> str:
     return f"{name.removesuffix('_s').replace('_', ' '):<18}"
+
+
+def _told_of_scope(name: str, row: Mapping[str, object]) -> str:
+    if name == "covered_from" and row[name] is None and row["covered_until"] is not None:
+        return "the log's beginning"
+    return _told(name, row[name])
 
 
 def _told(name: str, value: object) -> str:

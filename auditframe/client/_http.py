@@ -142,7 +142,7 @@ class Endpoint:
         date = parse_date(response.headers.get("date"))
         asked_at = sent.no_later_than(date)
         if response.status_code != 200:
-            raise self._refusal(response, deadline_s)
+            raise self._refusal(response, date, deadline_s=deadline_s)
         body = _read(response, deadline_s)
         return Answer(
             body=body,
@@ -154,14 +154,14 @@ class Endpoint:
             headers=_names(response.headers),
         )
 
-    def _refusal(self, response: httpx.Response, deadline_s: float) -> ApiError:
+    def _refusal(self, response: httpx.Response, date: datetime | None, *, deadline_s: float) -> ApiError:
         # The endpoint's words about a refused key repeat a part of it.
         said = "" if response.status_code == 401 else shown(_own_message(response, deadline_s), key=self._key)
         return error_for(
             response.status_code,
             said,
             request_id=self._request_id(response),
-            retry_after_s=parse_retry_after(response.headers.get("retry-after")),
+            retry_after_s=parse_retry_after(response.headers.get("retry-after"), now=date),
         )
 
     def _refuse_redirect(self, response: httpx.Response) -> None:

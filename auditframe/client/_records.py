@@ -65,7 +65,7 @@ class Retry:
     """How long to stay with one page that does not come.
 
     The wait doubles from `wait_initial_s` up to `wait_max_s`; a `Retry-After` of the endpoint comes first.
-    After a 429 all threads of a client wait, and then start one by one.
+    After a 429, or a `Retry-After`, all threads of a client wait, and then start one by one.
 
     Attributes:
         attempts: Requests for one page, the first one included.

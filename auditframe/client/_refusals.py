@@ -86,8 +86,12 @@ def shown(text: str, *, key: str) -> str:
     return line if len(line) <= _LONGEST_MESSAGE else line[: _LONGEST_MESSAGE - 3] + "..."
 
 
-def parse_retry_after(value: str | None) -> float | None:
+def parse_retry_after(value: str | None, *, now: datetime | None = None) -> float | None:
     """Read a `Retry-After` header: seconds, or an HTTP date.
+
+    Args:
+        value: The header; None for none.
+        now: The present by the clock that wrote it, since the one here may be off; the one here when None.
 
     Returns:
         The wait [s], 0 for a date in the past; None when there is no usable header.
@@ -97,7 +101,7 @@ def parse_retry_after(value: str | None) -> float | None:
     if _SECONDS.fullmatch(value.strip()):
         return float(value)
     moment = parse_date(value)
-    return None if moment is None else max(0.0, (moment - datetime.now(UTC)).total_seconds())
+    return None if moment is None else max(0.0, (moment - (now or datetime.now(UTC))).total_seconds())
 
 
 def parse_date(value: str | None) -> datetime | None:

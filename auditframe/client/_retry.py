@@ -31,9 +31,9 @@ logging.getLogger("stamina").addHandler(logging.NullHandler())
 def with_retries(retry: Retry, attempt: Callable[[], T], *, pace: Pace, deadline_s: float) -> T:
     """Call until it succeeds, cannot be helped, or has had its attempts and its time.
 
-    Each call waits for the pace first. After a 429 that is the whole wait, and it is everybody's. After
-    another failure this call alone waits by stamina's formula; stamina's own loop would sleep on when the
-    client is closed. stamina's hooks are told of either wait.
+    Each call waits for the pace first. After a 429, or where the endpoint names a time to wait, that is the whole
+    wait, and it is everybody's. After another failure this call alone waits by stamina's formula; stamina's own loop
+    would sleep on when the client is closed. stamina's hooks are told of either wait.
 
     Args:
         retry: The bounds and the waits.
@@ -51,7 +51,7 @@ def with_retries(retry: Retry, attempt: Callable[[], T], *, pace: Pace, deadline
             found = attempt()
         except ApiError as error:
             hold_s = None
-            if isinstance(error, RateLimitError):
+            if isinstance(error, RateLimitError) or (error.retryable and error.retry_after_s):
                 hold_s = pace.refused(sent_s, retry_after_s=error.retry_after_s)
             wait_s = failures.wait_s(error, hold_s=hold_s)
             if wait_s is None:
@@ -90,10 +90,9 @@ class _Failures:
         is_over = self._count >= self._attempts or self._absences == ABSENT_ATTEMPTS or now_s >= self._deadline_s
         if is_over or not error.retryable:
             return None
-        asked_s = error.retry_after_s if hold_s is None else hold_s
-        if asked_s and now_s + asked_s > self._deadline_s:
-            return None
-        return asked_s or self._backoff_s() if hold_s is None else hold_s
+        if hold_s is None:
+            return self._backoff_s()
+        return hold_s if now_s + hold_s <= self._deadline_s else None
 
     def told(self, error: ApiError, wait_s: float) -> ExitStack:
         """Tell stamina's hooks of a wait; what they return is open during it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +10,9 @@ import msgspec
 import pyarrow as pa
 
 from auditframe.catalogue import catalogue
-from auditframe.errors import LakeError
+from auditframe.errors import LakeCorruptError, LakeError, ParameterError, WindowError
 from auditframe.lake.events import Events
+from auditframe.lake.faults import cause
 from auditframe.lake.journal import read_walks
 from auditframe.lake.layout import Layout, read_description
 from auditframe.lake.ledger import coverage, read_ledger
@@ -63,8 +65,17 @@ class Lake:
         return f"Lake({str(self.path)!r})"
 
     def exists(self) -> bool:
-        """Whether there is a lake at the path."""
-        return self._layout.description.exists()
+        """Whether there is a lake at the path.
+
+        Raises:
+            LakeCorruptError: Nobody can tell, because a folder cannot be looked into.
+        """
+        try:
+            return self._layout.description.exists()
+        except OSError as error:
+            raise LakeCorruptError(
+                f"{self.path} cannot be looked into: {cause(error)}. Check its owner and mode.", path=self.path
+            ) from error
 
     @property
     def events(self) -> Events:
@@ -75,6 +86,10 @@ class Lake:
         """
         read_description(self._layout)
         return Events(files=tuple(self._layout.partitions().values()), lake=self.path)
+
+    def days(self) -> tuple[str, ...]:
+        """Return the UTC day of each partition that has a file, as ISO dates, oldest first."""
+        return tuple(self._layout.partitions())
 
     def window(self, start: Instant | None = None, end: Instant | None = None) -> Events:
         """See only a half-open window ``[start, end)``; None leaves a side open."""
@@ -206,10 +221,16 @@ class Lake:
 
         Returns:
             The ledger entry. Nothing older is taken into this lake again.
+
+        Raises:
+            WindowError: The instant lies in the future, so that the lake would take no event until then.
         """
+        instant = parse_instant(before)
+        if instant > datetime.now(UTC):
+            raise WindowError(f"{instant:%F %T}Z lies in the future; the lake would take no event any more until then.")
         read_description(self._layout)
         with self.writer() as writer:
-            return writer.expire(before=parse_instant(before), reason=inert(reason))
+            return writer.expire(before=instant, reason=inert(reason))
 
     def erase(self, *names: str, reason: str) -> Entry:
         """Remove every event and quarantined item that names somebody anywhere; a tombstone stays.
@@ -224,19 +245,24 @@ class Lake:
 
         Raises:
             LakeError: No name was given, or an empty one, or a word of the API's own that nearly every event holds.
+            ParameterError: The reason names whom to erase, and it would stay for good.
         """
         if not names or not all(name.strip() for name in names):
             raise LakeError("Name whom to erase: an e-mail address or an id.", path=self.path)
         if common := sorted({name.strip() for name in names if name.strip().lower() in _OWN_WORDS}):
             words = ", ".join(common)
             raise LakeError(f"{words}: that is the API's own word, which names nobody. Give an id.", path=self.path)
+        if any(name.strip().casefold() in reason.casefold() for name in names):
+            raise ParameterError(
+                "The reason names whom to erase, and it stays for good. Give a ticket's number instead.", report=None
+            )
         read_description(self._layout)
         with self.writer() as writer:
             return writer.erase(names=names, reason=inert(reason))
 
     def _files_of(self, window: Window) -> tuple[Path, ...]:
         first = window.start.date().isoformat() if window.start else ""
-        last = window.end.date().isoformat() if window.end else "~"
+        last = (window.end - timedelta.resolution).date().isoformat() if window.end else "~"
         return tuple(file for day, file in self._layout.partitions().items() if first <= day <= last)
 
 

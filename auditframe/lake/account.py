@@ -23,6 +23,7 @@ from auditframe.lake.records import Collected, Counts, Entry, PartitionState, Sp
 from auditframe.lake.removal import carry_out
 from auditframe.lake.storage import remove
 from auditframe.schema import arrow_schema
+from auditframe.window import Window, difference, union
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from auditframe.lake.journal import Walk
     from auditframe.lake.layout import Layout
     from auditframe.lake.records import Status
-    from auditframe.window import Window
 
 _SECOND = timedelta(seconds=1)
 
@@ -77,25 +77,32 @@ def recover(layout: Layout) -> None:
         return None
     _check_rest(layout, journal, current_partitions(entries))
     rows = _brought(layout, journal)
+    walks = [walk for walk in read_walks(layout) if walk.number == journal.number]
+    # Only what the endpoint brought can vanish from it, so the entry says so even where no window came far enough.
+    begun = [collected("organization", [], status="interrupted", planned=())] if journal.kind == "snapshot" else []
     leave_entry(
         layout,
         msgspec.structs.replace(journal, kind="recovery"),
-        collected=collected_of(walk for walk in read_walks(layout) if walk.number == journal.number),
+        collected=collected_of(walks, planned=journal.planned) or begun,
         counts=_counts(layout, journal, rows, entries),
         lateness_s=lateness_s(late_rows(rows, covered_by(entries))),
     )
     return None
 
 
-def collected_of(walks: Iterable[Walk]) -> list[Collected]:
-    """Say of a killed run's walks what its passes over the endpoint brought."""
+def collected_of(walks: Iterable[Walk], *, planned: Mapping[str, Sequence[Span]]) -> list[Collected]:
+    """Say of a killed run's walks what its passes brought, and what of its plan is still to be read."""
     by_scope: dict[str, list[Walk]] = {scope: [] for scope in SCOPES}
     for walk in walks:
         by_scope[walk.scope].append(walk)
-    return [collected(scope, found, status="interrupted") for scope, found in by_scope.items() if found]
+    return [
+        collected(scope, found, status="interrupted", planned=planned.get(scope, ()))
+        for scope, found in by_scope.items()
+        if found or planned.get(scope)
+    ]
 
 
-def collected(scope: str, walks: Sequence[Walk], *, status: Status) -> Collected:
+def collected(scope: str, walks: Sequence[Walk], *, status: Status, planned: Sequence[Span]) -> Collected:
     """Add up what one scope's walks brought; the windows that were read whole come oldest first."""
     whole = [walk for walk in walks if walk.is_whole]
     read = [(walk.read, walk.asked_at) for walk in whole]
@@ -111,7 +118,14 @@ def collected(scope: str, walks: Sequence[Walk], *, status: Status) -> Collected
         outside=sum(walk.outside for walk in walks),
         vanished=[id_ for walk in whole for id_ in walk.vanished],
         returned=[id_ for walk in whole for id_ in walk.returned],
+        unread=_unread(planned, [window for window, _ in read if window]) if status == "interrupted" else [],
     )
+
+
+def _unread(planned: Iterable[Span], read: Sequence[Window]) -> list[Span]:
+    """Return what was planned and not read, in as few windows as hold it."""
+    left = difference(union(Window(span.start, span.end) for span in planned), read)
+    return [Span(start=window.start, end=window.end) for window in left if window.end]
 
 
 def covered_by(entries: Sequence[Entry]) -> dict[str, tuple[Window, ...]]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from auditframe.catalogue import SCOPES
 from auditframe.lake.faults import UNREADABLE, Fault, cause
-from auditframe.lake.ledger import coverage, removals
+from auditframe.lake.ledger import gaps
 from auditframe.lake.records import Counts
 
 if TYPE_CHECKING:
@@ -58,21 +57,18 @@ def entry_faults(layout: Layout, entries: Sequence[Entry]) -> Iterator[Fault]:
         before.take(entry)
 
 
-def gaps(layout: Layout, entries: Sequence[Entry]) -> Iterator[Fault]:
-    """Name each hole between the covered windows of a scope, as far as nothing has expired there."""
-    kept_from = max((each.before for each in removals(entries) if each.before), default=None)
+def gap_faults(layout: Layout, entries: Sequence[Entry]) -> Iterator[Fault]:
+    """Name each gap in the coverage of a scope."""
     for scope in SCOPES:
-        for earlier, later in pairwise(coverage(entries, scope)):
-            if earlier.end is None or later.start is None:
-                continue
-            start = max(earlier.end, kept_from or earlier.end)
-            if start < later.start:
-                start_text, end_text = (_iso(each) for each in (start, later.start))
-                yield Fault(
-                    layout.ledger,
-                    f"The scope {scope} was not read from {start_text} to {end_text}: a gap in coverage. Read it: "
-                    f"auditframe snapshot --lake {layout.root} --start {start_text} --end {end_text}",
-                )
+        for gap in gaps(entries, scope):
+            since, until = (each and _iso(each) for each in (gap.start, gap.end))
+            began = since or "the beginning of the log"
+            how = f" --start {since} --end {until}" if since else ""  # without a start, a run reads what is owed
+            yield Fault(
+                layout.ledger,
+                f"The scope {scope} was not read from {began} to {until}: a gap in coverage. "
+                f"Read it: auditframe snapshot --lake {layout.root}{how}",
+            )
 
 
 def origin_faults(layout: Layout, entries: Sequence[Entry], brought: Mapping[int, int]) -> Iterator[Fault]:
@@ -179,7 +175,7 @@ def _removal_faults(entry: Entry, removal: Removal, before: _Before) -> Iterator
 
 def _instants(entry: Entry) -> Iterator[datetime]:
     yield from (entry.started_at, entry.finished_at)
-    for span in (span for collected in entry.collected for span in collected.windows):
+    for span in (span for collected in entry.collected for span in (*collected.windows, *collected.unread)):
         yield from (span.end, span.start or span.end)
     if entry.removal is not None and entry.removal.before is not None:
         yield entry.removal.before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -54,6 +55,18 @@ def read_regular(path: Path) -> bytes:
     if not stat.S_ISREG(mode):
         raise OSError("a link stands here" if stat.S_ISLNK(mode) else "no file stands here")
     return path.read_bytes()
+
+
+def names_in(folder: Path) -> list[str]:
+    """Return what stands in a folder, sorted; nothing when the folder is missing.
+
+    Raises:
+        OSError: It is no folder, or cannot be read.
+    """
+    try:
+        return sorted(os.listdir(folder))  # noqa: PTH208 - of a path, names that are not UTF-8 come the same
+    except FileNotFoundError:
+        return []
 
 
 def cause(error: BaseException) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from auditframe.lake.records import Kind, Order, Removal, Sealed, canonical
+from auditframe.lake.records import Kind, Order, Removal, Sealed, Span, canonical
 from auditframe.lake.storage import put
 from auditframe.window import Window
 
@@ -30,6 +30,7 @@ class Journal(Sealed, frozen=True, kw_only=True):
         touched: The partitions that it may have changed.
         quarantine: The numbers of the quarantine files that it may have changed.
         removal: What it was going to remove; null when nothing.
+        planned: The windows that it was going to read, by scope.
         hash: As in the ledger entry.
     """
 
@@ -39,6 +40,7 @@ class Journal(Sealed, frozen=True, kw_only=True):
     touched: list[str]
     quarantine: list[int]
     removal: Removal | None = None
+    planned: dict[str, list[Span]] = msgspec.field(default_factory=dict)
 
 
 class Walk(Sealed, frozen=True, kw_only=True):

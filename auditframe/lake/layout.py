@@ -9,7 +9,7 @@ import msgspec
 import pyarrow as pa
 
 from auditframe.errors import LakeCorruptError, LakeNotFoundError, LakeVersionError
-from auditframe.lake.faults import UNREADABLE, cause, read_regular
+from auditframe.lake.faults import UNREADABLE, cause, names_in, read_regular
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,9 +93,32 @@ class Layout:
         return self.quarantine / f"{number:08d}.jsonl"
 
     def partitions(self) -> dict[str, Path]:
-        """Return the file of each partition by ISO date, oldest first."""
-        files = self.events.glob(f"date=*/{EVENTS_FILE}")
-        return dict(sorted((file.parent.name.removeprefix("date="), file) for file in files))
+        """Return the file of each partition by ISO date, oldest first.
+
+        Raises:
+            LakeCorruptError: A folder cannot be read, so that events would be missing without a word.
+        """
+        days = (name.removeprefix("date=") for name in listed(self.events) if name.startswith("date="))
+        return {day: file for day in days if listed((file := self.partition_file(day)).parent, only=EVENTS_FILE)}
+
+
+def listed(folder: Path, *, only: str = "") -> list[str]:
+    """Return what stands in a folder of a lake, sorted; nothing when the folder is missing.
+
+    Args:
+        folder: The folder.
+        only: The one name that is of interest; any when empty.
+
+    Raises:
+        LakeCorruptError: It is no folder, or cannot be read.
+    """
+    try:
+        return [name for name in names_in(folder) if name == (only or name)]
+    except OSError as error:
+        raise LakeCorruptError(
+            f"The folder {folder} cannot be read: {cause(error)}. Check its owner and mode. See: auditframe verify",
+            path=folder,
+        ) from error
 
 
 def days_of(events: pa.Table) -> list[str]:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from auditframe.errors import LakeCorruptError, LakeLockedError
-from auditframe.lake.faults import UNREADABLE, cause, read_regular
+from auditframe.lake.faults import UNREADABLE, cause, names_in, read_regular
 from auditframe.lake.records import Entry, canonical
 from auditframe.lake.storage import put_new
-from auditframe.window import Window, union
+from auditframe.window import Window, difference, union
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -47,7 +48,11 @@ def check_ledger(layout: Layout) -> tuple[tuple[Entry, ...], tuple[LedgerFault, 
     """Read what can be read, and name every break: unreadable, changed, missing, out of the chain."""
     entries: list[Entry] = []
     faults: list[LedgerFault] = []
-    for path in sorted(layout.ledger.glob("*.json")):
+    try:
+        paths = [layout.ledger / name for name in names_in(layout.ledger) if name.endswith(".json")]
+    except OSError as error:
+        return (), (LedgerFault(layout.ledger, f"The folder cannot be read: {cause(error)}."),)
+    for path in paths:
         try:
             text = read_regular(path)
             entry = msgspec.json.decode(text, type=Entry)
@@ -81,6 +86,26 @@ def write_entry(layout: Layout, entry: Entry) -> Entry:
 def coverage(entries: Iterable[Entry], scope: str) -> tuple[Window, ...]:
     """Add up the windows of a scope that the ledger proves were read whole; disjoint, oldest first."""
     return union(Window(span.start, span.end) for span, _ in _spans(entries, scope))
+
+
+def gaps(entries: Sequence[Entry], scope: str) -> tuple[Window, ...]:
+    """Return what nobody has read whole before the end of a scope's coverage, oldest first.
+
+    It is what lies between covered windows, and what a snapshot was to read and did not; what has expired is none.
+    """
+    covered = coverage(entries, scope)
+    if not covered:
+        return ()
+    holes = (Window(earlier.end, later.start) for earlier, later in pairwise(covered))
+    beyond = Window(covered[-1].end)
+    expired = [Window(None, each.before) for each in removals(entries) if each.before]
+    return difference(union([*holes, *owed(entries, scope)]), [beyond, *expired])
+
+
+def owed(entries: Sequence[Entry], scope: str) -> tuple[Window, ...]:
+    """Return what snapshots were to read of a scope and nobody has read whole since; disjoint, oldest first."""
+    spans = (span for entry in entries for each in entry.collected if each.scope == scope for span in each.unread)
+    return difference(union(Window(span.start, span.end) for span in spans), coverage(entries, scope))
 
 
 def settled(entries: Iterable[Entry], scope: str, *, after: timedelta) -> tuple[Window, ...]:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from auditframe.errors import LakeCorruptError
+from auditframe.lake.faults import cause
+from auditframe.lake.layout import listed
 from auditframe.lake.records import QuarantineState
 from auditframe.lake.storage import put, remove
 
@@ -76,12 +78,14 @@ def read_quarantine(layout: Layout) -> Iterator[tuple[int, Kept]]:
     Raises:
         LakeCorruptError: A line is not what the lake wrote.
     """
-    for path in sorted(layout.quarantine.glob("*.jsonl")):
+    for path in (layout.quarantine / name for name in listed(layout.quarantine) if name.endswith(".jsonl")):
         try:
             items = msgspec.json.Decoder(Kept).decode_lines(path.read_bytes())
             number = int(path.stem)
-        except (msgspec.MsgspecError, ValueError) as error:
-            raise LakeCorruptError(f"{path} is not what the lake wrote: {error}.", path=path) from error
+        except (msgspec.MsgspecError, ValueError, OSError) as error:
+            raise LakeCorruptError(
+                f"{path} is not what the lake wrote: {cause(error)}. See: auditframe verify", path=path
+            ) from error
         for item in items:
             yield number, item
 

@@ -67,6 +67,8 @@ class Collected(Record, frozen=True, kw_only=True):
         vanished: The ids that an earlier snapshot brought and that a window read again did not return any more; each
             is named once. The events stay in the lake.
         returned: The ids named as vanished before that came again.
+        unread: Of an interrupted pass, the windows that it was to read and did not read whole, oldest first. What no
+            later entry covers of them is a gap, as far as coverage goes beyond it.
     """
 
     scope: str
@@ -79,6 +81,7 @@ class Collected(Record, frozen=True, kw_only=True):
     outside: int = 0
     vanished: list[str] = msgspec.field(default_factory=list)
     returned: list[str] = msgspec.field(default_factory=list)
+    unread: list[Span] = msgspec.field(default_factory=list)
 
 
 class Counts(Record, frozen=True, kw_only=True):

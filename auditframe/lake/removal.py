@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from auditframe.lake.records import Entry
 
 
+_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
+
+
 class Removed:
     """What was removed for good, so that nothing of it is taken back."""
 
@@ -44,7 +47,10 @@ class Removed:
         if self._before is None and not self._ids and not self._items:
             return arriving
         items = tuple(item for item in arriving.quarantine if not self._holds(item))
-        return type(arriving)(self.kept(arriving.events), items, arriving.drift)
+        # What was erased from the quarantine may have a place by now, or be another payload of a row that stays.
+        is_erased_text = [digest(raw) in self._items for raw in texts(arriving.events, "raw")]
+        events = arriving.events.filter(pa.array([not gone for gone in is_erased_text], pa.bool_()))
+        return type(arriving)(self.kept(events), items, arriving.drift)
 
     def rows(self, events: pa.Table) -> list[bool]:
         """Say of each row whether it is to be removed, or was."""
@@ -181,7 +187,15 @@ class _Naming:
         decoded = text.decode("utf-8", "replace")
         if self._pattern.search(decoded):
             return True
-        return "\\" in decoded and any(map(self._pattern.search, _texts_in(parse_value(text))))
+        return "\\" in decoded and any(map(self._pattern.search, _texts_without_escapes(text, decoded)))
+
+
+def _texts_without_escapes(text: bytes, decoded: str) -> list[str]:
+    """Return the texts of a JSON value; of what is none, as quarantine holds, the whole with its escapes replaced."""
+    try:
+        return list(_texts_in(parse_value(text)))
+    except (ValueError, RecursionError):
+        return [_ESCAPE.sub(lambda found: chr(int(found[1], 16)), decoded)]
 
 
 def _texts_in(value: object) -> Iterator[str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from auditframe.lake.claims import is_day
-from auditframe.lake.faults import UNREADABLE, Fault, cause, read_regular
+from auditframe.lake.faults import UNREADABLE, Fault, cause, names_in, read_regular
 from auditframe.lake.journal import Journal, Walk, walk_file
 from auditframe.lake.layout import EVENTS_FILE
 from auditframe.lake.records import Sealed, canonical
@@ -86,12 +86,10 @@ def is_being_written(layout: Layout) -> bool:
     return False
 
 
-def names_in(folder: Path) -> list[str]:
-    """Return what stands in a folder, sorted; nothing when the folder is missing or is none."""
-    try:
-        return sorted(os.listdir(folder))  # noqa: PTH208 - of a path, names that are not UTF-8 come the same
-    except (FileNotFoundError, NotADirectoryError):
-        return []
+def days_there(layout: Layout) -> set[str]:
+    """Return the name of each partition that has a file; `strangers` names the folders that cannot be read."""
+    folders = [folder for folder in _listed(layout.events) if folder.name.startswith("date=")]
+    return {folder.name.removeprefix("date=") for folder in folders if os.path.lexists(folder / EVENTS_FILE)}
 
 
 def _no(_: str) -> bool:

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from auditframe.errors import LakeLockedError, ParameterError
-from auditframe.lake.claims import entry_faults, gaps, is_day, origin_faults
+from auditframe.lake.claims import entry_faults, gap_faults, is_day, origin_faults
 from auditframe.lake.contents import Reading
-from auditframe.lake.faults import UNREADABLE, Fault, cause, read_regular
+from auditframe.lake.faults import UNREADABLE, Fault, cause, names_in, read_regular
 from auditframe.lake.journal import Journal
 from auditframe.lake.layout import Description
 from auditframe.lake.ledger import check_ledger, current_partitions, current_quarantine
 from auditframe.lake.quarantine import Kept
-from auditframe.lake.strangers import is_being_written, leftovers, names_in, read_sealed, strangers
+from auditframe.lake.strangers import days_there, is_being_written, leftovers, read_sealed, strangers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -52,7 +52,7 @@ def verify(layout: Layout, *, anchor: str | None = None) -> tuple[Fault, ...]:
     wrong = [] if broken else list(entry_faults(layout, entries))
     faults += wrong
     is_sound = not broken and not wrong
-    faults += gaps(layout, entries) if is_sound else ()
+    faults += gap_faults(layout, entries) if is_sound else ()
     told = [*_quarantine_faults(layout, entries), *_partition_faults(layout, entries, is_sound=is_sound)]
     told += leftovers(layout)
     named = {fault.path for fault in (*faults, *told)}
@@ -131,7 +131,7 @@ def _partition_faults(layout: Layout, entries: Sequence[Entry], *, is_sound: boo
     states = current_partitions(entries)
     reading = Reading(entries if is_sound else None)
     faults: list[Fault] = []
-    for day in sorted(filter(is_day, states.keys() | layout.partitions().keys())):
+    for day in sorted(filter(is_day, states.keys() | days_there(layout))):
         path = layout.partition_file(day)
         faults += [Fault(path, what) for what in reading.faults_of(path, day, states.get(day))]
     yield from faults

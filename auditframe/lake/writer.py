@@ -27,11 +27,11 @@ from auditframe.lake.storage import make_folder, put, put_new, uninterrupted, wr
 from auditframe.schema import arrow_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from auditframe.lake.journal import Walk
     from auditframe.lake.layout import Layout
-    from auditframe.lake.records import Collected, Entry, Kind
+    from auditframe.lake.records import Collected, Entry, Kind, Span
     from auditframe.window import Window
 
 _STORED = "SELECT id, raw FROM events SEMI JOIN arriving USING (id)"
@@ -107,14 +107,24 @@ class Writer:
         journal = msgspec.structs.replace(self._journal, kind=kind)
         return leave_entry(self._layout, journal, collected=collected, counts=self._counts, lateness_s=self._lateness_s)
 
+    def plan(self, windows: Mapping[str, Sequence[Span]]) -> None:
+        """Put down what a snapshot is going to read of each scope, should it be killed before it has."""
+        self._journal = msgspec.structs.replace(
+            self._journal, kind="snapshot", planned={scope: list(spans) for scope, spans in windows.items()}
+        )
+        write_journal(self._layout, self._journal)
+
     def walks(self) -> tuple[Walk, ...]:
         """Return the windows that earlier runs cut short."""
         return tuple(walk for walk in read_walks(self._layout) if not walk.is_whole)
 
     @uninterrupted()
     def note(self, *walks: Walk, instead_of: Walk | None = None) -> None:
-        """Put down how far windows were read; what they brought must have been added before."""
-        self._note()
+        """Put down how far windows were read; what they brought must have been added before.
+
+        Without a walk it says only that what is added comes from the endpoint.
+        """
+        self._note(kind="snapshot")
         for walk in walks:
             write_walk(self._layout, msgspec.structs.replace(walk, number=self.number))
         if instead_of is not None and instead_of.window not in {walk.window for walk in walks}:
@@ -122,7 +132,7 @@ class Writer:
 
     def missing(self, scope: str, window: Window, returned: Collection[str]) -> list[str]:
         """Return the ids of a window that an earlier snapshot brought and that are not among those returned now."""
-        snapshots = {entry.number for entry in self.entries if entry.kind in ("snapshot", "recovery")}
+        snapshots = {entry.number for entry in self.entries if entry.kind == "snapshot" or entry.collected}
         found: list[str] = []
         for day in self._days_of(window):
             path = self._layout.partition_file(day)

@@ -15,7 +15,7 @@ from auditframe.snapshot._budget import Budget
 from auditframe.snapshot._passes import Passes
 from auditframe.snapshot._plan import Asked, plan_walks
 from auditframe.snapshot._reading import Reader
-from auditframe.window import parse_duration, parse_window
+from auditframe.window import Window, parse_duration, parse_window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from auditframe.lake.records import Counts, Entry
     from auditframe.lake.writer import Writer
     from auditframe.snapshot._reading import Piece, Restart
-    from auditframe.window import Instant, Window
+    from auditframe.window import Instant
 
 __all__ = ["WORKERS", "Progress", "SnapshotResult", "result_of", "snapshot"]
 
@@ -123,7 +123,8 @@ def snapshot(  # noqa: PLR0913 - what a run may be asked for
             at the beginning of the log. The overlap is 24 h, or twice as long as the latest event of the last 90 days
             was late, and never more than 30 days.
         end: Where to stop; None reads up to now.
-        resweep: How far back from now to read again at least, for a deep pass: ``30d`` or a length of time.
+        resweep: How far back from now to read again at least, for a deep pass: ``30d`` or a length of time. Beside a
+            start, the earlier of both counts.
         workers: How many windows are read side by side; they share one rate of requests.
         max_pages: How many pages to read at most, at least 1; None for no such bound.
         max_seconds: How long to go on [s]; requests under way then have 3 s more. None for no such bound.
@@ -140,7 +141,7 @@ def snapshot(  # noqa: PLR0913 - what a run may be asked for
         WindowError: A time cannot be read, the window is empty, or it lies in the future.
     """
     started, now = time.monotonic(), datetime.now(UTC)
-    asked = Asked(parse_window(start, end), now, _since(resweep, now=now))
+    asked = _asked(parse_window(start, end), now=now, since=_since(resweep, now=now))
     budget = Budget(pages=_positive(max_pages, "max_pages"), seconds=_positive(max_seconds, "max_seconds"))
     with contextlib.ExitStack() as open_lake:
         writer = open_lake.enter_context(lake.writer()) if lake.exists() else None
@@ -150,6 +151,7 @@ def snapshot(  # noqa: PLR0913 - what a run may be asked for
             arriving = reader.pieces(passes.walks())
             first = _first(arriving, budget, passes)  # an endpoint that refuses leaves no trace on the disk
             writer = writer or open_lake.enter_context(lake.writer())
+            writer.plan(passes.planned())
             failure = _merge_all(writer, itertools.chain(first, arriving), passes, progress or _silent)
         entry = writer.commit("snapshot", passes.collected())
     if failure is not None or passes.remaining:
@@ -195,6 +197,13 @@ def _since(resweep: timedelta | str | None, *, now: datetime) -> datetime | None
     if resweep is None:
         return None
     return now - (parse_duration(resweep) if isinstance(resweep, str) else resweep)
+
+
+def _asked(window: Window, *, now: datetime, since: datetime | None) -> Asked:
+    """Say what the run reads; a deep pass reaches back as far as it says, whatever the start."""
+    if window.start is not None and since is not None:
+        window = Window(min(window.start, since.replace(microsecond=0)), window.end)
+    return Asked(window, now, since)
 
 
 def _positive(bound: T | None, name: str) -> T | None:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from auditframe.lake.account import collected
+from auditframe.lake.records import Span
 from auditframe.snapshot._plan import in_turn
 from auditframe.snapshot._reading import Permission, Restart
+from auditframe.window import union
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -57,12 +59,24 @@ class Passes:
         """How many windows are not read whole though they could be."""
         return sum(map(self._left, self._came))
 
+    def planned(self) -> dict[str, list[Span]]:
+        """Return the windows that there are to read in each scope; one without an end, up to when it was planned."""
+        return {
+            str(scope): [
+                Span(start=window.start, end=window.end)
+                for window in union(walk.read for walk in plan if walk.read)
+                if window.end
+            ]
+            for scope, plan in self._plans.items()
+        }
+
     def take(self, piece: Piece | Restart, writer: Writer) -> None:
         """Merge a piece into the lake, then put down how far its window is read."""
         if isinstance(piece, Restart):
             self._total[piece.walk.scope] += len(piece.parts) - 1
             writer.note(*piece.parts, instead_of=piece.walk)
             return
+        writer.note()
         writer.add(piece.events)
         walk = _with_what_is_gone(piece, writer)
         self._came[walk.scope][walk.window] = walk
@@ -70,7 +84,11 @@ class Passes:
 
     def collected(self) -> list[Collected]:
         """Return what the ledger says of each pass."""
-        return [collected(scope, list(came.values()), status=self._status(scope)) for scope, came in self._came.items()]
+        planned = self.planned()
+        return [
+            collected(scope, list(came.values()), status=self._status(scope), planned=planned[scope])
+            for scope, came in self._came.items()
+        ]
 
     def _status(self, scope: str) -> Status:
         if self.permissions[scope].is_refused:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from auditframe.errors import WindowError
 from auditframe.lake.journal import Walk
-from auditframe.lake.ledger import coverage, latest_arrival, settled
+from auditframe.lake.ledger import coverage, latest_arrival, owed, settled
 from auditframe.window import DAY, EPOCH, Window, difference, intersection, midnight, split_days
 
 if TYPE_CHECKING:
@@ -69,7 +70,10 @@ class Plan:
     troubled: tuple[Walk, ...]
 
     def __len__(self) -> int:
-        return len(self.begun) + len(self.new) + len(self.again) + len(self.troubled)
+        return sum(1 for _ in self)
+
+    def __iter__(self) -> Iterator[Walk]:
+        return chain(self.begun, self.new, self.again, self.troubled)
 
 
 def plan_walks(scope: Scope, asked: Asked, *, entries: Sequence[Entry] = (), leftovers: Sequence[Walk] = ()) -> Plan:
@@ -84,6 +88,8 @@ def plan_walks(scope: Scope, asked: Asked, *, entries: Sequence[Entry] = (), lef
     now, covered, overlap = asked.now, coverage(entries, scope), overlap_after(entries, now=asked.now)
     unsettled = next((window.end for window in settled(entries, scope, after=overlap)), None)
     planned = plan_windows(covered, asked.window, now=now, overlap=overlap, since=_earlier(asked.since, unsettled))
+    if asked.window.start is None:
+        planned = (*difference(_left_over(entries, scope, asked), planned), *planned)
     cut_short = [walk for walk in leftovers if walk.scope == scope and walk.read and _touches(walk.window, asked)]
     rest = difference(planned, [walk.read for walk in cut_short if walk.read])
     new = difference(rest, covered)
@@ -169,6 +175,12 @@ def halves(walk: Walk) -> tuple[Walk, ...]:
 def is_troubled(walk: Walk) -> bool:
     """Whether a walk has come some way and has no cursor to go on from."""
     return walk.oldest_at is not None and not walk.cursors
+
+
+def _left_over(entries: Sequence[Entry], scope: Scope, asked: Asked) -> Iterator[Window]:
+    """Yield, cut into days, what earlier runs were to read and nobody has read since, as far as it is asked for."""
+    for window in difference(owed(entries, scope), [Window(asked.window.end)] if asked.window.end else []):
+        yield from plan_windows((), window, now=asked.now)
 
 
 def _fresh(scope: Scope, window: Window, now: datetime) -> Walk:
