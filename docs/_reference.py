@@ -139,13 +139,13 @@ PAGES: Mapping[str, Callable[[], str]] = {
 
 
 def reliability_table() -> str:
-    """The figures of the last soak."""
+    """Give the figures of the last soak, a row for each thing that was tried."""
     facts = json.loads((ROOT / "benchmarks" / "results" / "reliability.json").read_text("utf-8"))
-    lines = ["| what | tried | failed | seeds |", "| --- | --: | --: | --- |"]
-    lines += [
-        f"| {each['what']} | {each['tried']:,} | {len(each['failed'])} | {each['seeds']} |" for each in facts["figures"]
-    ]
-    return f"Measured on {facts['measured_at']} with {facts['software']}.\n\n" + "\n".join(lines) + "\n"
+    lines = ["| what | tried | failed | seeds | measured with | on |", "| --- | --: | --: | --- | --- | --- |"]
+    for each in facts["figures"]:
+        numbers = f"{each['tried']:,} | {len(each['failed'])}"
+        lines.append(f"| {each['what']} | {numbers} | {each['seeds']} | {each['software']} | {each['measured_at']} |")
+    return "\n".join(lines) + "\n"
 
 
 def sections() -> dict[str, str]:
@@ -226,6 +226,8 @@ def _json_type(type_: Any) -> str:
         return " or ".join(map(_json_type, typing.get_args(type_)))
     if typing.get_origin(type_) is list:
         return f"array of {_json_type(typing.get_args(type_)[0])}"
+    if typing.get_origin(type_) is dict:
+        return f"object whose values are each {_json_type(typing.get_args(type_)[1])}"
     if typing.get_origin(type_) is typing.Literal:
         return " or ".join(f'`"{value}"`' for value in typing.get_args(type_))
     if isinstance(type_, type) and issubclass(type_, msgspec.Struct):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 WRITERS = 4
-PATIENCE_S = 60.0
+PATIENCE_S = 300.0
 START, END = "2026-10-28", "2026-11-01"
 
 
@@ -43,9 +43,10 @@ def disproof(seed: int, folder: Path) -> str | None:
         racers = [context.Process(target=_race, args=(str(path), base_url), daemon=True) for _ in range(WRITERS)]
         for racer in racers:
             racer.start()
+        victim = None
         if dice.random() < 0.5:
             time.sleep(dice.uniform(0.0, 0.4))
-            _kill(dice.choice(racers))
+            _kill(victim := dice.choice(racers))
         deadline = time.monotonic() + PATIENCE_S
         for racer in racers:
             racer.join(max(deadline - time.monotonic(), 0.0))
@@ -54,6 +55,8 @@ def disproof(seed: int, folder: Path) -> str | None:
             _kill(racer)
         if waiting:
             return f"{len(waiting)} writers wait for ever"
+        if failed := [racer for racer in racers if racer is not victim and racer.exitcode]:
+            return f"{len(failed)} writers ended with an error"
         _race(str(path), base_url)  # the next one is not held up by whoever was killed
     lake = af.Lake(path)
     truth = sorted(event["id"] for event in organization.events)
