@@ -33,6 +33,7 @@ class Relation:
         doc: What a row of it is, as a sentence.
         read: What makes it, from the events that the report is asked of and the values of its parameters.
         parameters: The parameters that it takes and the SQL does not.
+        sql: The question about the same events whose answer it is; None when it comes from elsewhere.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Relation:
     doc: str
     read: Callable[[Events, Mapping[str, Any]], pa.Table]
     parameters: tuple[str, ...] = ()
+    sql: str | None = None
 
 
 def _read_coverage(events: Events, _: Mapping[str, Any]) -> pa.Table:
@@ -78,18 +80,26 @@ def _read_approvals(_: Events, values: Mapping[str, Any]) -> pa.Table:
         return schema.empty_table()
     path = Path(values["approved"])
     try:
-        options = pc.ConvertOptions(column_types=schema, strings_can_be_null=True)
-        table = pc.read_csv(path, convert_options=options)
-        return table.select(schema.names).cast(schema)
+        # Only an empty field is null: an actor or a resource may well be called NA or null.
+        options = pc.ConvertOptions(column_types=schema, null_values=[""], strings_can_be_null=True)
+        table = pc.read_csv(path, convert_options=options).select(schema.names).cast(schema)
+        _check_order(table)
     except OSError as error:
         raise FileError(f"{path} cannot be read: {error.strerror or error}.", path=path) from error
-    except (pa.ArrowException, KeyError) as error:
+    except (pa.ArrowException, KeyError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ParameterError(
             f"{path} is no list of approved changes: {reason} It is a CSV file with the columns "
             f"{', '.join(schema.names)}; times have a zone, and an empty field matches everything.",
             report=None,
         ) from error
+    return table
+
+
+def _check_order(approvals: pa.Table) -> None:
+    for row in approvals.to_pylist():
+        if row["starts_at"] and row["ends_at"] and row["ends_at"] <= row["starts_at"]:
+            raise ValueError(f"{row['change']} ends before it starts.")
 
 
 def _lake_of(events: Events) -> Lake | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from auditframe.reports._base import report
-from auditframe.reports._columns import ReportColumn
+from auditframe.reports._base import check, report
+from auditframe.reports._columns import ACTOR, EVENT_ID, ReportColumn
+from auditframe.reports._relations import APPROVALS
 from auditframe.reports._specs import Points
 
 
@@ -86,4 +87,287 @@ def resource_history(*, resource_id: str | None = None) -> str:
         LEFT JOIN catalogue ON catalogue.type = events.type
         WHERE nth = 1
         ORDER BY effective_at, events.id, place, named
+    """
+
+
+@report(
+    columns=(
+        ReportColumn("effective_at", "instant", "When it took effect, in UTC."),
+        ReportColumn("type", "text", "The event type."),
+        ReportColumn("effect", "text", "What such an event does, after the catalogue; other if it does not say."),
+        ReportColumn("resource_id", "text", "What it was done to; null if the event does not say."),
+        ReportColumn("field", "text", "What was set, by the API's name for it."),
+        ReportColumn("before", "text", "The value until then, lists as sorted JSON; null if none or unknown."),
+        ReportColumn("before_known", "flag", "Whether the source tells what was there before, be it nothing."),
+        ReportColumn("after", "text", "The value that was asked for, lists as sorted JSON; null after a deletion."),
+        ReportColumn("changed", "flag", "Whether the value differs; null if the one before, or after, is unknown."),
+        ACTOR,
+        ReportColumn("project_id", "text", "In which project; null if the event names none."),
+        EVENT_ID,
+        ReportColumn("previous_event_id", "text", "Id of the event that set the value before; null if there is none."),
+    ),
+    plot=Points(at="effective_at", label="field"),
+    controls=("SOC 2 CC8.1", "ISO/IEC 27001:2022 A.8.32", "NIST SP 800-53 r5 CM-3"),
+)
+def change_log(*, resource_id: str | None = None) -> str:
+    """What was changed, from what to what?
+
+    One row for each field that an event sets, in time order. An event holds the value that was asked for and never the
+    one before: that is the last one that an earlier event of the source set in the same field of the same thing, or
+    nothing when the event makes the thing. Where neither tells, before_known is false: the value is older than the
+    source. Fields of users and rate limits are told apart by project, permissions on a resource by role, and after a
+    deletion everything begins anew; an event without a resource has no past. A deletion has a row for each value that
+    it states itself. A request for what was set already is a row whose changed is false. Permissions of a role are
+    altered by what is added and removed, and a workload identity provider by a part of its data: after says so, and
+    the whole that results is unknown. Payloads that OpenAI does not document are read where they use the same names.
+
+    Args:
+        resource_id: Only this resource; None for every one.
+    """
+    return """
+        WITH touched AS (
+            SELECT
+                events.*,
+                coalesce(effect, 'other') AS effect,
+                coalesce(effect IN ('create', 'grant') OR verb = 'registered', false) AND detail_role_id IS NULL
+                    AS begins,
+                coalesce(effect IN ('delete', 'revoke'), false) AND detail_role_id IS NULL AS ends,
+                coalesce(effect NOT IN ('delete', 'revoke'), true) AND detail_role_id IS NULL AS defines
+            FROM events LEFT JOIN catalogue ON catalogue.type = events.type
+            WHERE coalesce(effect, 'other') NOT IN ('login', 'login_failed', 'logout')
+                AND (CAST($resource_id AS VARCHAR) IS NULL OR resource_id = CAST($resource_id AS VARCHAR))
+        ),
+        said AS (
+            SELECT
+                id,
+                effective_at,
+                type,
+                area,
+                effect,
+                coalesce(actor_email, actor_id, actor_api_key_id) AS actor,
+                resource_id,
+                project_id,
+                detail_role_id AS role_id,
+                CASE WHEN area IN ('user', 'rate_limit') THEN project_id END AS place,
+                CASE WHEN resource_id IS NULL THEN id END AS alone,
+                begins,
+                ends,
+                listed.field AS field,
+                CASE listed.field
+                    WHEN '' THEN CASE WHEN begins OR ends THEN 'a life' END
+                    WHEN 'scopes'
+                        THEN '' || to_json(array_sort(coalesce(detail_changes_requested_scopes, detail_data_scopes)))
+                    WHEN 'group_name' THEN coalesce(detail_changes_requested_group_name, detail_data_group_name)
+                    WHEN 'role' THEN coalesce(detail_changes_requested_role, detail_data_role)
+                    WHEN 'name' THEN coalesce(detail_changes_requested_name, detail_data_name, detail_name)
+                    WHEN 'title' THEN coalesce(detail_changes_requested_title, detail_data_title)
+                    WHEN 'description' THEN detail_changes_requested_description
+                    WHEN 'allowed_ips' THEN '' || to_json(array_sort(detail_allowed_ips))
+                    WHEN 'threads_ui_visibility' THEN detail_changes_requested_threads_ui_visibility
+                    WHEN 'usage_dashboard_visibility' THEN detail_changes_requested_usage_dashboard_visibility
+                    WHEN 'api_call_logging' THEN detail_changes_requested_api_call_logging
+                    WHEN 'api_call_logging_project_ids' THEN detail_changes_requested_api_call_logging_project_ids
+                    WHEN 'max_requests_per_1_minute'
+                        THEN CAST(detail_changes_requested_max_requests_per_1_minute AS VARCHAR)
+                    WHEN 'max_tokens_per_1_minute'
+                        THEN CAST(detail_changes_requested_max_tokens_per_1_minute AS VARCHAR)
+                    WHEN 'max_images_per_1_minute'
+                        THEN CAST(detail_changes_requested_max_images_per_1_minute AS VARCHAR)
+                    WHEN 'max_audio_megabytes_per_1_minute'
+                        THEN CAST(detail_changes_requested_max_audio_megabytes_per_1_minute AS VARCHAR)
+                    WHEN 'max_requests_per_1_day' THEN CAST(detail_changes_requested_max_requests_per_1_day AS VARCHAR)
+                    WHEN 'batch_1_day_max_input_tokens'
+                        THEN CAST(detail_changes_requested_batch_1_day_max_input_tokens AS VARCHAR)
+                    WHEN 'role_name' THEN coalesce(detail_changes_requested_role_name, detail_role_name)
+                    WHEN 'permissions' THEN coalesce(
+                        '' || to_json(array_sort(detail_permissions)),
+                        'in part ' || nullif(concat_ws(
+                            ', ',
+                            'added ' || to_json(array_sort(detail_changes_requested_permissions_added)),
+                            'removed ' || to_json(array_sort(detail_changes_requested_permissions_removed))
+                        ), ''))
+                    WHEN 'resource_type' THEN coalesce(
+                        detail_changes_requested_resource_type, CASE WHEN defines THEN detail_resource_type END)
+                    WHEN 'resource_id' THEN coalesce(
+                        detail_changes_requested_resource_id, CASE WHEN defines THEN detail_resource_id END)
+                    WHEN 'metadata' THEN detail_changes_requested_metadata
+                    WHEN 'data' THEN coalesce(detail_data, 'in part ' || detail_changes_requested)
+                    WHEN 'email' THEN detail_data_email
+                    WHEN 'project_id' THEN coalesce(detail_data_project_id, detail_project_id)
+                    WHEN 'fine_tuned_model_checkpoint' THEN detail_data_fine_tuned_model_checkpoint
+                    WHEN 'principal_id' THEN detail_principal_id
+                    WHEN 'principal_type' THEN detail_principal_type
+                    WHEN 'enabled' THEN CAST(detail_enabled AS VARCHAR)
+                    WHEN 'identity_provider_id' THEN detail_identity_provider_id
+                    WHEN 'service_account_id' THEN detail_service_account_id
+                END AS value
+            FROM touched CROSS JOIN unnest([
+                '', 'scopes', 'group_name', 'role', 'name', 'title', 'description', 'allowed_ips',
+                'threads_ui_visibility', 'usage_dashboard_visibility', 'api_call_logging',
+                'api_call_logging_project_ids', 'max_requests_per_1_minute', 'max_tokens_per_1_minute',
+                'max_images_per_1_minute', 'max_audio_megabytes_per_1_minute', 'max_requests_per_1_day',
+                'batch_1_day_max_input_tokens', 'role_name', 'permissions', 'resource_type', 'resource_id', 'metadata',
+                'data', 'email', 'project_id', 'fine_tuned_model_checkpoint', 'principal_id', 'principal_type',
+                'enabled', 'identity_provider_id', 'service_account_id'
+            ]) AS listed(field)
+        ),
+        numbered AS (
+            SELECT
+                *,
+                field IN ('data', 'permissions') AND value LIKE 'in part %' AS partial,
+                sum(CASE WHEN field = '' THEN 1 ELSE 0 END) OVER (
+                    PARTITION BY area, resource_id, role_id, place, alone ORDER BY effective_at, id
+                    RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+                ) - CASE WHEN ends THEN 1 ELSE 0 END AS life
+            FROM said
+            WHERE value IS NOT NULL
+        ),
+        replayed AS (
+            SELECT
+                *,
+                lag(value) OVER past AS previous,
+                lag(partial) OVER past AS previous_partial,
+                lag(id) OVER past AS previous_event_id
+            FROM numbered
+            WHERE field <> ''
+            WINDOW past AS (
+                PARTITION BY area, resource_id, role_id, place, alone, life, field ORDER BY effective_at, id
+            )
+        ),
+        compared AS (
+            SELECT
+                *,
+                CASE WHEN ends THEN value WHEN NOT previous_partial THEN previous END AS before,
+                ends OR coalesce(NOT previous_partial, begins) AS before_known,
+                CASE WHEN NOT ends THEN value END AS after
+            FROM replayed
+        )
+        SELECT
+            effective_at,
+            type,
+            effect,
+            resource_id,
+            field,
+            before,
+            before_known,
+            after,
+            CASE WHEN before_known AND NOT partial THEN before IS DISTINCT FROM after END AS changed,
+            actor,
+            project_id,
+            id AS event_id,
+            previous_event_id
+        FROM compared
+        ORDER BY effective_at, id, field
+    """
+
+
+@check(
+    severity="medium",
+    columns=(
+        ReportColumn("type", "text", "The event type."),
+        ReportColumn("nearest", "text", "The approved change that would cover it but for one thing; null if none."),
+    ),
+    plot=Points(at="effective_at", label="type"),
+    controls=("SOC 2 CC8.1", "ISO/IEC 27001:2022 A.8.32", "NIST SP 800-53 r5 CM-3"),
+    relations=(APPROVALS,),
+)
+def unapproved_changes(*, approved: str | None = None) -> str:
+    """Which changes did nobody approve?
+
+    One row for each change that no approved change covers, in time order. A change is whatever creates, alters or
+    deletes something, grants or takes access, or turns a control on or off; an event about several allow-lists or
+    certificates is a change of each. Approved changes are a CSV file with the columns change (its name), actor,
+    resource_id, starts_at and ends_at: the actor is an e-mail address in any case, or the id of a user, service account
+    or API key; the change falls at starts_at or later and before ends_at; an empty field matches everything. An event
+    that names no actor, or no resource, is covered only where that field is empty. Without a file the answer is empty,
+    for nobody said what is approved. Why names an approval that differs in one thing: the time, the person or the
+    resource. A finding is as severe as the catalogue holds such an event to be, and at most medium.
+
+    Args:
+        approved: The path of the CSV file of approved changes; None to judge nothing.
+    """
+    return """
+        WITH changes AS (
+            SELECT
+                'unapproved_changes:' || events.id
+                    || CASE WHEN listed.one IS DISTINCT FROM resource_id THEN ':' || listed.one ELSE '' END AS finding,
+                CASE WHEN catalogue.severity IN ('info', 'low') THEN catalogue.severity ELSE 'medium' END AS severity,
+                effective_at,
+                coalesce(actor_email, actor_id, actor_api_key_id) AS actor,
+                actor_email,
+                actor_id,
+                actor_api_key_id,
+                listed.one AS resource_id,
+                events.id AS id,
+                events.type AS type,
+                catalogue.doc AS doc
+            FROM events
+            JOIN catalogue ON catalogue.type = events.type
+            CROSS JOIN unnest(
+                CASE
+                    WHEN cardinality(array_distinct(coalesce(detail_configs_id, detail_certificates_id))) > 0
+                        THEN array_distinct(coalesce(detail_configs_id, detail_certificates_id))
+                    ELSE [resource_id]
+                END
+            ) AS listed(one)
+            WHERE CAST($approved AS VARCHAR) IS NOT NULL
+                AND effect IN ('create', 'change', 'delete', 'grant', 'revoke', 'control_on', 'control_off')
+        ),
+        pairs AS (
+            SELECT
+                finding,
+                coalesce(approvals.change, 'an approval without a name') AS change,
+                approvals.actor AS allowed_actor,
+                approvals.resource_id AS allowed_resource,
+                starts_at,
+                ends_at,
+                approvals.actor IS NULL
+                    OR coalesce(lower(approvals.actor) = lower(actor_email), false)
+                    OR coalesce(approvals.actor IN (actor_id, actor_api_key_id), false) AS by_them,
+                approvals.resource_id IS NULL
+                    OR coalesce(approvals.resource_id = changes.resource_id, false) AS on_it,
+                (starts_at IS NULL OR effective_at >= starts_at) AND (ends_at IS NULL OR effective_at < ends_at)
+                    AS in_time
+            FROM changes CROSS JOIN approvals
+        ),
+        ranked AS (
+            SELECT
+                *,
+                by_them AND on_it AND in_time AS covers,
+                row_number() OVER (
+                    PARTITION BY finding
+                    ORDER BY
+                        CASE WHEN by_them AND on_it AND in_time THEN 0 WHEN by_them AND on_it THEN 1 ELSE 2 END,
+                        on_it DESC, change, starts_at, ends_at, allowed_actor, allowed_resource
+                ) AS nth
+            FROM pairs
+            WHERE (by_them AND on_it AND in_time)
+                OR (by_them AND on_it AND coalesce(allowed_actor, allowed_resource) IS NOT NULL)
+                OR (by_them AND in_time AND allowed_actor IS NOT NULL)
+                OR (on_it AND in_time AND allowed_resource IS NOT NULL)
+        )
+        SELECT
+            changes.finding AS finding,
+            severity,
+            effective_at,
+            actor,
+            resource_id,
+            [id] AS event_ids,
+            doc || ' ' || coalesce(actor, 'Somebody whom the event does not name') || ' did this'
+                || coalesce(' to ' || resource_id, '') || ' at ' || strftime(effective_at, '%Y-%m-%d %H:%M:%S')
+                || ' UTC, and no approved change covers it'
+                || CASE
+                    WHEN change IS NULL THEN ''
+                    WHEN by_them AND on_it THEN '; ' || change || ' would, but only'
+                        || coalesce(' from ' || strftime(starts_at, '%Y-%m-%d %H:%M:%S') || ' UTC on', '')
+                        || CASE WHEN starts_at IS NOT NULL AND ends_at IS NOT NULL THEN ' and' ELSE '' END
+                        || coalesce(' before ' || strftime(ends_at, '%Y-%m-%d %H:%M:%S') || ' UTC', '')
+                    WHEN on_it THEN '; ' || change || ' would, but only for ' || allowed_actor
+                    ELSE '; ' || change || ' would, but only for ' || allowed_resource
+                END || '.' AS why,
+            type,
+            change AS nearest
+        FROM changes LEFT JOIN ranked ON ranked.finding = changes.finding AND nth = 1
+        WHERE NOT coalesce(covers, false)
+        ORDER BY effective_at, id, changes.finding
     """

@@ -1,0 +1,352 @@
+"""Safeguards: what was turned on and off, and what happened meanwhile."""
+
+from __future__ import annotations
+
+from auditframe.reports._base import check, report
+from auditframe.reports._columns import ACTOR, EVENT_ID, ReportColumn
+from auditframe.reports._parameters import Moment
+from auditframe.reports._safeguards import SAFEGUARDS
+from auditframe.reports._specs import Points, Spans
+
+_TARGET = ReportColumn(
+    "target_id", "text", "What it applied to, for policies that are attached; null if the event does not say."
+)
+
+
+@report(
+    columns=(
+        ReportColumn("effective_at", "instant", "When it took effect, in UTC."),
+        ReportColumn("safeguard", "text", "What kind of protection it is."),
+        ReportColumn("what", "text", "turned on, turned off, created, changed or deleted."),
+        ReportColumn("resource_id", "text", "Id of the list, certificate, policy or other thing; null if not given."),
+        _TARGET,
+        ReportColumn("field", "text", "The setting of the organization; null for anything else."),
+        ReportColumn("after", "text", "What the setting was to be from then on; null for anything else."),
+        ReportColumn("type", "text", "The event type."),
+        ReportColumn("severity", "text", "How much attention one such event deserves, after the catalogue."),
+        ACTOR,
+        ReportColumn("ip_address", "text", "From where; null for API keys and if the session does not say."),
+        EVENT_ID,
+    ),
+    plot=Points(at="effective_at", label="safeguard"),
+    controls=("SOC 2 CC6.6", "SOC 2 CC7.1", "SOC 2 CC8.1", "ISO/IEC 27001:2022 A.8.32", "NIST SP 800-53 r5 CM-3"),
+    relations=(SAFEGUARDS,),
+)
+def control_changes() -> str:
+    """Who turned which safeguard on or off, or altered it?
+
+    One row for each safeguard that an event touches, in time order: IP allow-lists, client certificates, external keys
+    and storage, directory provisioning, single sign-on, session and other policies, and the settings of the
+    organization that say what is logged and who sees it. An event about several lists or certificates is a row each,
+    and so is each setting. A setting is turned off where its value says so and otherwise changed; what it was before,
+    change_log tells. Deletion of a certificate that was replaced, or of a policy that applied to nothing, is a row,
+    too. Payloads of the tenant are not documented: what a policy applies to is read from target_id, resource_id or
+    principal_id.
+    """
+    return """
+        WITH targets AS (
+            SELECT
+                id,
+                coalesce(
+                    detail ->> '$.target_id', detail ->> '$.target.id', detail_resource_id, detail_principal_id
+                ) AS target_id
+            FROM events
+            WHERE verb IN ('attached', 'detached')
+        ),
+        touched AS (
+            SELECT
+                events.*,
+                safeguard,
+                severity,
+                CASE effect
+                    WHEN 'control_on' THEN 'turned on'
+                    WHEN 'control_off' THEN 'turned off'
+                    WHEN 'create' THEN 'created'
+                    WHEN 'delete' THEN 'deleted'
+                    ELSE 'changed'
+                END AS what
+            FROM events
+            JOIN safeguards ON safeguards.area = events.area AND safeguards.field IS NULL
+            JOIN catalogue ON catalogue.type = events.type
+            WHERE effect IN ('create', 'change', 'delete', 'control_on', 'control_off')
+        ),
+        settings AS (
+            SELECT
+                events.*,
+                listed.field AS field,
+                CASE listed.field
+                    WHEN 'api_call_logging' THEN detail_changes_requested_api_call_logging
+                    WHEN 'api_call_logging_project_ids' THEN detail_changes_requested_api_call_logging_project_ids
+                    WHEN 'threads_ui_visibility' THEN detail_changes_requested_threads_ui_visibility
+                    WHEN 'usage_dashboard_visibility' THEN detail_changes_requested_usage_dashboard_visibility
+                END AS value
+            FROM events CROSS JOIN unnest([
+                'api_call_logging', 'api_call_logging_project_ids', 'threads_ui_visibility',
+                'usage_dashboard_visibility'
+            ]) AS listed(field)
+            WHERE events.area = 'organization'
+        ),
+        listed AS (
+            SELECT
+                touched.id AS id, effective_at, safeguard, what, named.one AS resource_id,
+                CAST(NULL AS VARCHAR) AS field, CAST(NULL AS VARCHAR) AS value, type, severity, actor_email, actor_id,
+                actor_api_key_id, ip_address
+            FROM touched CROSS JOIN unnest(
+                CASE
+                    WHEN cardinality(array_distinct(coalesce(detail_configs_id, detail_certificates_id))) > 0
+                        THEN array_distinct(coalesce(detail_configs_id, detail_certificates_id))
+                    ELSE [resource_id]
+                END
+            ) AS named(one)
+            UNION ALL
+            SELECT
+                settings.id, effective_at, safeguard, CASE WHEN value = off_value THEN 'turned off' ELSE 'changed' END,
+                resource_id, settings.field, value, settings.type, severity, actor_email, actor_id, actor_api_key_id,
+                ip_address
+            FROM settings
+            JOIN safeguards ON safeguards.area = settings.area AND safeguards.field = settings.field
+            JOIN catalogue ON catalogue.type = settings.type
+            WHERE value IS NOT NULL
+        )
+        SELECT
+            effective_at,
+            safeguard,
+            what,
+            resource_id,
+            target_id,
+            field,
+            value AS after,
+            type,
+            severity,
+            coalesce(actor_email, actor_id, actor_api_key_id) AS actor,
+            ip_address,
+            listed.id AS event_id
+        FROM listed LEFT JOIN targets ON targets.id = listed.id
+        ORDER BY effective_at, listed.id, safeguard, resource_id, field
+    """
+
+
+@check(
+    severity="high",
+    columns=(
+        ReportColumn("safeguard", "text", "What kind of protection was off."),
+        _TARGET,
+        ReportColumn("was_on", "flag", "Whether it was on before; null if the source does not tell."),
+        ReportColumn("turned_on_at", "instant", "When it was turned on again, in UTC; null if it was still off."),
+        ReportColumn("turned_on_by", "text", "Who did that; null if it was still off or the event names nobody."),
+        ReportColumn("off_hours", "number", "How long it was off, or had been by then.", "hours"),
+        ReportColumn("events_inside", "integer", "How many events of any kind fell between the two.", "events"),
+        ReportColumn("others_on", "integer", "How many of its kind were known to stay on then.", "safeguards"),
+    ),
+    plot=Spans(
+        label=("safeguard", "resource_id"), start="effective_at", end="turned_on_at", meaning="while it was off"
+    ),
+    controls=("SOC 2 CC6.6", "SOC 2 CC7.1", "ISO/IEC 27001:2022 A.8.32", "NIST SP 800-53 r5 CM-3"),
+    relations=(SAFEGUARDS,),
+)
+def control_off_intervals(*, as_of: Moment = None) -> str:
+    """When was a safeguard off, for how long, and what happened meanwhile?
+
+    One row for each time that a safeguard was turned off, in time order; it ends when the same list, certificate, key,
+    policy or setting is turned on again, and is open if that never happened. Turning off what was off already begins no
+    new interval. Session policies, single sign-on connections and directories are on as long as they exist; deleting
+    anything else counts only where the source knows that it was on. What was off before its first event here was so
+    since nobody knows when, and is no row. Each list, certificate and so on is a safeguard of its own, and each target
+    of a policy: while another of its kind is known to be on, which is how certificates are replaced, the severity is
+    low. Otherwise it is that of the event in the catalogue, and at most high. Logging of API calls is off when its
+    setting is disabled. An event that does not say what it turned off can have no end.
+
+    Args:
+        as_of: The state after this second, for later events do not count; None for that of the newest event.
+    """
+    return """
+        WITH bounds AS (
+            SELECT coalesce(CAST($as_of AS TIMESTAMPTZ), max(effective_at)) AS as_of FROM events
+        ),
+        targets AS (
+            SELECT
+                id,
+                coalesce(
+                    detail ->> '$.target_id', detail ->> '$.target.id', detail_resource_id, detail_principal_id
+                ) AS target_id
+            FROM events
+            WHERE verb IN ('attached', 'detached')
+        ),
+        switched AS (
+            SELECT
+                events.id AS id,
+                effective_at AS at_time,
+                coalesce(actor_email, actor_id, actor_api_key_id) AS actor,
+                effect,
+                severity,
+                safeguard,
+                replaceable,
+                listed.one AS resource_id,
+                CASE
+                    WHEN effect = 'control_on' OR (effect = 'create' AND holds_when_made) THEN 'on'
+                    WHEN effect = 'control_off' OR (effect = 'delete' AND holds_when_made) THEN 'off'
+                    ELSE 'gone'
+                END AS state
+            FROM events
+            JOIN safeguards ON safeguards.area = events.area AND safeguards.field IS NULL
+            JOIN catalogue ON catalogue.type = events.type
+            CROSS JOIN bounds
+            CROSS JOIN unnest(
+                CASE
+                    WHEN cardinality(array_distinct(coalesce(detail_configs_id, detail_certificates_id))) > 0
+                        THEN array_distinct(coalesce(detail_configs_id, detail_certificates_id))
+                    ELSE [resource_id]
+                END
+            ) AS listed(one)
+            WHERE effective_at <= as_of
+                AND (effect IN ('delete', 'control_on', 'control_off') OR (effect = 'create' AND holds_when_made))
+            UNION ALL
+            SELECT
+                events.id,
+                effective_at,
+                coalesce(actor_email, actor_id, actor_api_key_id),
+                effect,
+                severity,
+                safeguard,
+                replaceable,
+                resource_id,
+                CASE WHEN detail_changes_requested_api_call_logging = off_value THEN 'off' ELSE 'on' END
+            FROM events
+            JOIN safeguards ON safeguards.area = events.area AND safeguards.field = 'api_call_logging'
+            JOIN catalogue ON catalogue.type = events.type
+            CROSS JOIN bounds
+            WHERE effective_at <= as_of AND detail_changes_requested_api_call_logging IS NOT NULL
+        ),
+        aimed AS (
+            SELECT switched.*, CASE WHEN resource_id IS NULL THEN switched.id END AS alone, target_id
+            FROM switched LEFT JOIN targets ON targets.id = switched.id
+        ),
+        spread AS (
+            SELECT
+                aimed.id AS id, at_time, actor, effect, severity, aimed.safeguard AS safeguard, replaceable,
+                aimed.resource_id AS resource_id, alone, state,
+                coalesce(aimed.target_id, known.target_id) AS target_id
+            FROM aimed
+            LEFT JOIN (
+                SELECT DISTINCT safeguard, resource_id, target_id FROM aimed WHERE target_id IS NOT NULL
+            ) AS known
+                ON state = 'gone' AND known.safeguard = aimed.safeguard AND known.resource_id = aimed.resource_id
+        ),
+        ordered AS (
+            SELECT
+                *,
+                lag(state) OVER life AS previous,
+                first_value(CASE WHEN state = 'on' THEN at_time END IGNORE NULLS) OVER later AS turned_on_at,
+                first_value(CASE WHEN state = 'on' THEN id END IGNORE NULLS) OVER later AS turned_on_id
+            FROM spread
+            WINDOW
+                life AS (PARTITION BY safeguard, resource_id, target_id, alone ORDER BY at_time, id),
+                later AS (
+                    PARTITION BY safeguard, resource_id, target_id, alone ORDER BY at_time, id
+                    ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
+                )
+        ),
+        counted AS (
+            SELECT
+                *,
+                sum(
+                    CASE
+                        WHEN state = 'on' AND previous IS DISTINCT FROM 'on' THEN 1
+                        WHEN state <> 'on' AND previous = 'on' THEN -1
+                        ELSE 0
+                    END
+                ) OVER (
+                    PARTITION BY safeguard ORDER BY at_time, id RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+                ) AS others_on
+            FROM ordered
+        ),
+        intervals AS (
+            SELECT * FROM counted
+            WHERE state <> 'on' AND (previous = 'on' OR (previous IS NULL AND state = 'off'))
+        ),
+        edges AS (
+            SELECT id, at_time FROM intervals
+            UNION
+            SELECT turned_on_id, turned_on_at FROM intervals WHERE turned_on_id IS NOT NULL
+        ),
+        hours AS (
+            SELECT date_trunc('hour', effective_at) AS hour, count(*) AS events
+            FROM events CROSS JOIN bounds
+            WHERE effective_at <= as_of
+            GROUP BY date_trunc('hour', effective_at)
+        ),
+        same_hour AS (
+            SELECT edges.id AS id, count(*) AS events
+            FROM edges JOIN events ON date_trunc('hour', events.effective_at) = date_trunc('hour', at_time)
+            WHERE effective_at < at_time OR (effective_at = at_time AND events.id < edges.id)
+            GROUP BY edges.id
+        ),
+        earlier_hours AS (
+            SELECT edges.id AS id, sum(hours.events) AS events
+            FROM edges JOIN hours ON hours.hour < date_trunc('hour', at_time)
+            GROUP BY edges.id
+        ),
+        ranks AS (
+            SELECT edges.id AS id, coalesce(earlier_hours.events, 0) + coalesce(same_hour.events, 0) AS events_before
+            FROM edges
+            LEFT JOIN earlier_hours ON earlier_hours.id = edges.id
+            LEFT JOIN same_hour ON same_hour.id = edges.id
+        ),
+        measured AS (
+            SELECT
+                intervals.*,
+                turned_on_by,
+                as_of,
+                (epoch(coalesce(turned_on_at, as_of)) - epoch(at_time)) / 3600.0 AS off_hours,
+                coalesce(last_one.events_before, (SELECT sum(hours.events) FROM hours)) - first_one.events_before - 1
+                    AS events_inside
+            FROM intervals
+            CROSS JOIN bounds
+            JOIN ranks AS first_one ON first_one.id = intervals.id
+            LEFT JOIN ranks AS last_one ON last_one.id = turned_on_id
+            LEFT JOIN (SELECT DISTINCT id, actor AS turned_on_by FROM switched) AS returned
+                ON returned.id = turned_on_id
+        )
+        SELECT
+            'control_off_intervals:' || id || coalesce(':' || resource_id, '') || coalesce(':' || target_id, '')
+                AS finding,
+            CASE
+                WHEN replaceable AND others_on > 0 THEN 'low'
+                WHEN severity = 'critical' THEN 'high'
+                ELSE severity
+            END AS severity,
+            at_time AS effective_at,
+            actor,
+            resource_id,
+            CASE WHEN turned_on_id IS NULL THEN [id] ELSE [id, turned_on_id] END AS event_ids,
+            safeguard || coalesce(' ' || resource_id, '') || coalesce(' on ' || target_id, '')
+                || CASE WHEN effect = 'delete' THEN ' was deleted by ' ELSE ' was turned off by ' END
+                || coalesce(actor, 'somebody whom the event does not name') || ' at '
+                || strftime(at_time, '%Y-%m-%d %H:%M:%S') || ' UTC and '
+                || CASE
+                    WHEN alone IS NOT NULL THEN 'the event does not say which, so that nobody can tell when it was on '
+                        || 'again'
+                    WHEN turned_on_id IS NULL THEN 'was still off '
+                        || CAST(CAST(off_hours AS DECIMAL(18, 1)) AS VARCHAR) || ' hours later, at '
+                        || strftime(as_of, '%Y-%m-%d %H:%M:%S') || ' UTC'
+                    ELSE 'turned on again by ' || coalesce(turned_on_by, 'somebody whom the event does not name')
+                        || ' ' || CAST(CAST(off_hours AS DECIMAL(18, 1)) AS VARCHAR) || ' hours later'
+                END
+                || '; events in between: ' || CAST(CAST(events_inside AS BIGINT) AS VARCHAR)
+                || CASE WHEN previous IS NULL THEN '; whether it was on before is not known' ELSE '' END
+                || CASE
+                    WHEN replaceable AND others_on > 0
+                        THEN '; others of its kind that stayed on: ' || CAST(CAST(others_on AS BIGINT) AS VARCHAR)
+                    ELSE ''
+                END || '.' AS why,
+            safeguard,
+            target_id,
+            CASE WHEN previous = 'on' THEN true END AS was_on,
+            turned_on_at,
+            turned_on_by,
+            off_hours,
+            events_inside,
+            others_on
+        FROM measured
+        ORDER BY at_time, id, resource_id, target_id
+    """
