@@ -19,17 +19,18 @@ def cases_of(name: str) -> list[dict[str, Any]]:
     """Read a report's cases.
 
     A case has ``claim``, ``parameters``, ``expected`` and either ``events`` or ``arrivals``: a list of events that were
-    first seen together, at ``seen_at``. ``files`` holds texts by name; a parameter of the value ``file:NAME`` gets the
-    path of one. ``collected`` lists windows that a snapshot read whole. ``lake_only`` says that the answer needs a
-    ledger or a quarantine, so that only a lake and its path can give it.
+    first seen together, at ``seen_at``; an arrival that has ``collected`` is a snapshot instead of an import, and its
+    ``scope`` is the organization's unless it says so. ``files`` holds texts by name; a parameter of the value
+    ``file:NAME`` gets the path of one. ``collected`` lists windows that a snapshot read whole. ``lake_only`` says that
+    the answer needs a ledger or a quarantine, so that only a lake and its path can give it.
     """
     path = CASES / f"{name}.json"
     cases: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
     return cases
 
 
-def flat(events: list[dict[str, Any]], *, seen_at: str = SEEN_AT) -> Flattened:
-    return flatten_events(events, scope="organization", seen_at=datetime.fromisoformat(seen_at))
+def flat(events: list[dict[str, Any]], *, seen_at: str = SEEN_AT, scope: str = "organization") -> Flattened:
+    return flatten_events(events, scope=scope, seen_at=datetime.fromisoformat(seen_at))
 
 
 def arrivals_of(case: dict[str, Any]) -> list[dict[str, Any]]:
@@ -44,11 +45,17 @@ def events_of(case: dict[str, Any]) -> list[dict[str, Any]]:
 def lake_of(case: dict[str, Any], path: Path) -> Lake:
     lake = Lake(path)
     for arrival in arrivals_of(case):
-        lake.append(flat(arrival["events"], seen_at=arrival["seen_at"]))
+        arriving = flat(arrival["events"], seen_at=arrival["seen_at"], scope=arrival.get("scope", "organization"))
+        _take(lake, arriving, arrival.get("collected", []))
     if case.get("collected"):
-        with lake.writer() as writer:
-            writer.commit("snapshot", [_collected(**each) for each in case["collected"]])
+        _take(lake, flat([]), case["collected"])
     return lake
+
+
+def _take(lake: Lake, arriving: Flattened, windows: list[dict[str, Any]]) -> None:
+    with lake.writer() as writer:
+        writer.add(arriving)
+        writer.commit("snapshot" if windows else "import", [_collected(**each) for each in windows])
 
 
 def _collected(scope: str, start: str, end: str, status: Any = "complete") -> Collected:
