@@ -1,10 +1,10 @@
-"""Signing in: who could not, and what came of it."""
+"""Signing in: who could not, from which countries, and what came of it."""
 
 from __future__ import annotations
 
-from auditframe.reports._base import report
+from auditframe.reports._base import check, report
 from auditframe.reports._columns import ReportColumn
-from auditframe.reports._specs import Bars
+from auditframe.reports._specs import Bars, Points
 
 
 @report(
@@ -87,4 +87,198 @@ def login_failures(*, min_failures: int = 1) -> str:
         GROUP BY actor, ip_address
         HAVING count(*) >= $min_failures
         ORDER BY count(*) DESC, actor ASC NULLS LAST, ip_address ASC NULLS LAST
+    """
+
+
+@report(
+    columns=(
+        ReportColumn("country", "text", "Country of the addresses, as a code; null where the events name none."),
+        ReportColumn("actors", "integer", "How many different actors signed in from there.", "actors"),
+        ReportColumn("logins", "integer", "How often somebody signed in from there.", "events"),
+        ReportColumn("failures", "integer", "How many attempts from there failed.", "events"),
+        ReportColumn("first_at", "instant", "When the first attempt from there was made, failed or not, in UTC."),
+        ReportColumn("last_at", "instant", "When the last one was made, in UTC."),
+        ReportColumn("once", "texts", "The actors who signed in from there one single time, sorted."),
+        ReportColumn("first_event_id", "text", "Id of the first attempt."),
+        ReportColumn("last_event_id", "text", "Id of the last attempt."),
+    ),
+    plot=Bars(label=("country",), value="logins"),
+    controls=("SOC 2 CC6.1", "SOC 2 CC6.6", "ISO/IEC 27001:2022 A.8.15", "NIST SP 800-53 r5 AU-6"),
+)
+def logins_by_country() -> str:
+    """From which countries do people sign in?
+
+    One row a country, the most logins first. It is the country that the API attributes to the address, so whoever comes
+    through a corporate network or a VPN counts where that ends. A country with failures and no login is one from which
+    attempts are made and nobody works. once names those for whom a country is an exception, or new; of events that
+    name no country nobody can say so, and it stays empty. Attempts that name no actor count as events and not as
+    actors.
+    """
+    return """
+        WITH visits AS (
+            SELECT
+                ip_country AS country,
+                coalesce(actor_email, actor_id, actor_api_key_id) AS actor,
+                count(CASE WHEN effect = 'login' THEN 1 END) AS logins,
+                count(CASE WHEN effect = 'login_failed' THEN 1 END) AS failures,
+                min(effective_at) AS first_at,
+                max(effective_at) AS last_at,
+                arg_min(events.id, {'at': effective_at, 'id': events.id}) AS first_id,
+                arg_max(events.id, {'at': effective_at, 'id': events.id}) AS last_id
+            FROM events JOIN catalogue ON catalogue.type = events.type
+            WHERE effect IN ('login', 'login_failed')
+            GROUP BY ip_country, coalesce(actor_email, actor_id, actor_api_key_id)
+        )
+        SELECT
+            country,
+            count(CASE WHEN logins > 0 THEN actor END) AS actors,
+            sum(logins) AS logins,
+            sum(failures) AS failures,
+            min(first_at) AS first_at,
+            max(last_at) AS last_at,
+            coalesce(
+                array_sort(array_agg(actor) FILTER (WHERE logins = 1 AND actor IS NOT NULL AND country IS NOT NULL)),
+                CAST([] AS VARCHAR[])
+            ) AS once,
+            arg_min(first_id, {'at': first_at, 'id': first_id}) AS first_event_id,
+            arg_max(last_id, {'at': last_at, 'id': last_id}) AS last_event_id
+        FROM visits
+        GROUP BY country
+        ORDER BY sum(logins) DESC, sum(failures) DESC, country ASC NULLS LAST
+    """
+
+
+@check(
+    severity="high",
+    columns=(
+        ReportColumn("failures", "integer", "How many attempts failed before the success.", "events"),
+        ReportColumn("first_failure_at", "instant", "When the first of them failed, in UTC."),
+        ReportColumn(
+            "failure_addresses", "texts", "The addresses that they came from, sorted; empty if none is named."
+        ),
+        ReportColumn("ip_address", "text", "The address that the success came from; null if the event names none."),
+        ReportColumn(
+            "known_address", "flag", "Whether the actor had signed in from it before; null without an address."
+        ),
+        ReportColumn("success_event_id", "text", "Id of the success."),
+    ),
+    plot=Points(at="effective_at", label="actor"),
+    controls=("SOC 2 CC6.1", "SOC 2 CC7.2", "ISO/IEC 27001:2022 A.8.5", "NIST SP 800-53 r5 AC-7"),
+)
+def success_after_failures(*, min_failures: int = 5, within_minutes: int = 60) -> str:
+    """Whose login worked right after many failed attempts?
+
+    One row for each success that ends a run of failures of the same actor: a password that was guessed, or one that
+    was hard to type. Failures count from the last success on, and only those less than the given time before the
+    success; whoever mistypes twice is no finding. Attempts of one second stand in the order of their ids. It is high
+    when the success came from a network that the actor had never signed in from; medium when it was another address
+    of a network that is known, when no address is named, or when the source holds no earlier login of the actor to
+    compare with; low when the actor had signed in from that very address before. Attempts that name no actor are
+    nobody's: they are left out.
+
+    Args:
+        min_failures: Leave out shorter runs [events].
+        within_minutes: A failure counts when it is less than this before the success [minutes].
+    """
+    return """
+        WITH failures AS (
+            SELECT
+                events.id AS id,
+                effective_at,
+                CAST(epoch(effective_at) AS BIGINT) AS at_s,
+                coalesce(actor_email, actor_id, actor_api_key_id) AS actor,
+                ip_address,
+                ip_asn
+            FROM events JOIN catalogue ON catalogue.type = events.type
+            WHERE effect = 'login_failed' AND coalesce(actor_email, actor_id, actor_api_key_id) IS NOT NULL
+        ),
+        crowds AS (
+            SELECT
+                actor,
+                count(*) OVER (
+                    PARTITION BY actor ORDER BY at_s RANGE BETWEEN 60 * $within_minutes PRECEDING AND CURRENT ROW
+                ) AS failures
+            FROM failures
+        ),
+        troubled AS (SELECT DISTINCT actor FROM crowds WHERE failures >= $min_failures),
+        attempts AS (
+            SELECT 'login_failed' AS effect, id, effective_at, at_s, actor, ip_address, ip_asn
+            FROM failures JOIN troubled USING (actor)
+            UNION ALL
+            SELECT effect, events.id, effective_at, CAST(epoch(effective_at) AS BIGINT), actor, ip_address, ip_asn
+            FROM events
+            JOIN catalogue ON catalogue.type = events.type
+            JOIN troubled ON troubled.actor = coalesce(actor_email, actor_id, actor_api_key_id)
+            WHERE effect = 'login'
+        ),
+        numbered AS (
+            SELECT
+                *,
+                count(CASE WHEN effect = 'login' THEN 1 END) OVER (
+                    PARTITION BY actor ORDER BY effective_at, id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+                ) AS logins_before
+            FROM attempts
+        ),
+        runs AS (
+            SELECT
+                entry.id AS success_id,
+                arg_min(failed.id, {'at': failed.effective_at, 'id': failed.id}) AS first_id,
+                count(*) AS failures,
+                min(failed.effective_at) AS first_at,
+                min(failed.at_s) AS first_s,
+                list(failed.id ORDER BY failed.effective_at, failed.id) AS failure_ids,
+                coalesce(
+                    array_sort(array_agg(DISTINCT failed.ip_address) FILTER (WHERE failed.ip_address IS NOT NULL)),
+                    CAST([] AS VARCHAR[])
+                ) AS failure_addresses
+            FROM numbered AS entry
+            JOIN numbered AS failed
+                ON failed.actor = entry.actor
+                AND failed.logins_before = entry.logins_before
+                AND failed.effect = 'login_failed'
+                AND entry.at_s - failed.at_s < 60 * $within_minutes
+            WHERE entry.effect = 'login'
+            GROUP BY entry.id
+            HAVING count(*) >= $min_failures
+        ),
+        judged AS (
+            SELECT
+                runs.success_id,
+                count(CASE WHEN earlier.ip_address = entry.ip_address THEN 1 END) > 0 AS address_known,
+                count(CASE WHEN earlier.ip_asn = entry.ip_asn THEN 1 END) > 0 AS network_known
+            FROM runs
+            JOIN numbered AS entry ON entry.id = runs.success_id
+            LEFT JOIN numbered AS earlier
+                ON earlier.actor = entry.actor
+                AND earlier.effect = 'login'
+                AND earlier.logins_before < entry.logins_before
+            GROUP BY runs.success_id
+        )
+        SELECT
+            'success_after_failures:' || first_id AS finding,
+            CASE
+                WHEN address_known THEN 'low'
+                WHEN network_known OR ip_address IS NULL OR logins_before = 0 THEN 'medium'
+                ELSE 'high'
+            END AS severity,
+            effective_at,
+            actor,
+            CAST(NULL AS VARCHAR) AS resource_id,
+            list_concat(failure_ids, [success_id]) AS event_ids,
+            actor || ' signed in after ' || failures || ' failed attempts in ' || ((at_s - first_s) // 60 + 1)
+                || ' min, from ' || CASE
+                    WHEN ip_address IS NULL THEN 'an address that is not named.'
+                    WHEN address_known THEN 'an address of earlier logins, ' || ip_address || '.'
+                    WHEN logins_before = 0 THEN ip_address || '; no earlier login is there to compare it with.'
+                    WHEN network_known THEN 'a new address in a network of earlier logins, ' || ip_address || '.'
+                    ELSE 'a network that it had never signed in from, at ' || ip_address || '.'
+                END AS why,
+            failures,
+            first_at AS first_failure_at,
+            failure_addresses,
+            ip_address,
+            CASE WHEN ip_address IS NOT NULL THEN address_known END AS known_address,
+            success_id AS success_event_id
+        FROM runs JOIN judged USING (success_id) JOIN numbered ON numbered.id = runs.success_id
+        ORDER BY effective_at, finding
     """
