@@ -29,9 +29,22 @@ from auditframe.reports._specs import Spans as Spans
 # The themes in the order in which a reader meets them; each star is a theme, whose reports stand in no other list.
 # isort: off
 from auditframe.reports.activity import *  # noqa: F403
+from auditframe.reports.actors import *  # noqa: F403
+from auditframe.reports.habits import *  # noqa: F403
 from auditframe.reports.logins import *  # noqa: F403
+from auditframe.reports.attacks import *  # noqa: F403
+from auditframe.reports.travel import *  # noqa: F403
 from auditframe.reports.keys import *  # noqa: F403
+from auditframe.reports.key_use import *  # noqa: F403
+from auditframe.reports.members import *  # noqa: F403
+from auditframe.reports.accounts import *  # noqa: F403
+from auditframe.reports.grants import *  # noqa: F403
+from auditframe.reports.revocations import *  # noqa: F403
 from auditframe.reports.changes import *  # noqa: F403
+from auditframe.reports.projects import *  # noqa: F403
+from auditframe.reports.safeguards import *  # noqa: F403
+from auditframe.reports.allowlists import *  # noqa: F403
+from auditframe.reports.collection import *  # noqa: F403
 from auditframe.reports.findings import *  # noqa: F403
 # isort: on
 

@@ -148,8 +148,9 @@ class Report(Generic[P]):
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """The columns of events that the SQL names, in the order of `schema.COLUMNS`."""
-        words = set(re.findall(r"\w+", self._sql))
+        """The columns of events that the SQL, and that of its relations, names; in the order of `schema.COLUMNS`."""
+        asked = (self._sql, *(relation.sql or "" for relation in self.relations))
+        words = set(re.findall(r"\w+", " ".join(asked)))
         return tuple(name for name in COLUMN_NAMES if name in words)
 
     @property

@@ -1,0 +1,338 @@
+"""What else has access, or may soon: groups, service accounts, and those who are invited."""
+
+from __future__ import annotations
+
+from auditframe.reports._base import check, report
+from auditframe.reports._columns import EVENT_IDS, ReportColumn
+from auditframe.reports._parameters import Moment
+from auditframe.reports._specs import Points, Spans
+
+_CONTROLS = ("SOC 2 CC6.2", "SOC 2 CC6.3", "ISO/IEC 27001:2022 A.5.16", "ISO/IEC 27001:2022 A.5.18")
+
+
+@report(
+    columns=(
+        ReportColumn("group_id", "text", "Id of the group."),
+        ReportColumn("scope", "text", "What the group belongs to: organization or tenant."),
+        ReportColumn("name", "text", "The name last given; null if no event tells."),
+        ReportColumn("created_at", "instant", "When the group was made, in UTC; null if no event tells."),
+        ReportColumn("from_before", "flag", "Whether the group is older than the first event about it."),
+        ReportColumn("members", "integer", "How many members the log knows of.", "users"),
+        ReportColumn("member_ids", "texts", "Their ids, sorted; members from before the log are missing."),
+        ReportColumn("roles", "texts", "Roles given to the group: the role's id, else that of the assignment; sorted."),
+        EVENT_IDS,
+    ),
+    controls=(*_CONTROLS, "NIST SP 800-53 r5 AC-2"),
+)
+def groups_as_of(*, as_of: Moment = None) -> str:
+    """Which groups are there on a date, who is in them, and which roles do they give?
+
+    One row for each group that an event is about and that was not deleted by the moment asked for. A group whose
+    first event is no creation is from before the log: it may have members and roles that no event tells. Members are
+    known only from the tenant's events, roles from assignments whose principal is a group. An assignment names its
+    role by role_id, or by an id of its own that is role_assignment_, the role's id and the principal's id joined by
+    underscores. The payload of tenant events is not documented: group_id, else id, is read as the group, and user_id
+    or member_id as the member.
+
+    Args:
+        as_of: The moment; None for that of the newest event.
+    """
+    return """
+        WITH moment AS (
+            SELECT coalesce(CAST($as_of AS TIMESTAMPTZ), (SELECT max(effective_at) FROM events)) AS at_last
+        ),
+        picked AS (
+            SELECT
+                events.id AS id,
+                effective_at,
+                area,
+                effect,
+                resource_id,
+                detail_principal_id,
+                coalesce(detail_changes_requested_group_name, detail_data_group_name) AS group_name,
+                coalesce(
+                    detail_role_id,
+                    CASE
+                        WHEN left(resource_id, 16) = 'role_assignment_'
+                            AND right(resource_id, length(detail_principal_id) + 1) = '_' || detail_principal_id
+                            THEN substring(resource_id, 17, length(resource_id) - 17 - length(detail_principal_id))
+                    END
+                ) AS role_id,
+                CASE WHEN left(area, 7) = 'tenant.' THEN detail END AS payload
+            FROM events JOIN catalogue ON catalogue.type = events.type
+            WHERE effect IN ('create', 'change', 'delete', 'grant', 'revoke')
+                AND (
+                    area IN ('group', 'tenant.group', 'tenant.group.member')
+                    OR (
+                        area IN ('role.assignment', 'tenant.role_assignment', 'tenant.resource_role_assignment')
+                        AND lower(detail_principal_type) = 'group'
+                    )
+                )
+        ),
+        facts AS (
+            SELECT
+                *,
+                effective_at <= at_last AS past,
+                CASE
+                    WHEN detail_principal_id IS NOT NULL AND area <> 'tenant.group.member' THEN detail_principal_id
+                    ELSE coalesce(payload ->> '$.group_id', resource_id)
+                END AS group_id,
+                CASE
+                    WHEN area = 'tenant.group.member'
+                        THEN coalesce(payload ->> '$.user_id', payload ->> '$.member_id', detail_principal_id)
+                END AS member_id,
+                CASE WHEN area LIKE '%assignment' THEN resource_id END AS assignment_id,
+                coalesce(group_name, payload ->> '$.name') AS name
+            FROM picked CROSS JOIN moment
+        ),
+        states AS (
+            SELECT
+                group_id,
+                min_by(effect, (effective_at, id)) <> 'create' AS from_before,
+                max_by(name, (effective_at, id)) FILTER (WHERE past AND name IS NOT NULL) AS name,
+                min(effective_at) FILTER (WHERE past AND effect = 'create') AS created_at,
+                bool_or(area = 'tenant.group' OR area = 'tenant.group.member') AS of_tenant,
+                coalesce(bool_or(past AND effect = 'delete'), false) AS deleted,
+                bool_or(past) AS seen,
+                list(id ORDER BY effective_at, id) FILTER (WHERE past) AS past_ids,
+                [min_by(id, (effective_at, id))] AS first_ids
+            FROM facts
+            WHERE group_id IS NOT NULL
+            GROUP BY group_id
+        ),
+        lasting AS (
+            -- The last word on each member and each assignment.
+            SELECT
+                group_id,
+                member_id,
+                assignment_id,
+                max_by(effect, (effective_at, id)) AS effect,
+                max(role_id) AS role_id
+            FROM facts
+            WHERE past AND (member_id IS NOT NULL OR assignment_id IS NOT NULL)
+            GROUP BY group_id, member_id, assignment_id
+        ),
+        listed AS (
+            SELECT
+                group_id,
+                array_sort(array_agg(member_id) FILTER (WHERE member_id IS NOT NULL)) AS member_ids,
+                array_sort(
+                    array_agg(DISTINCT coalesce(role_id, assignment_id)) FILTER (WHERE assignment_id IS NOT NULL)
+                ) AS roles
+            FROM lasting
+            WHERE effect = 'grant'
+            GROUP BY group_id
+        )
+        SELECT
+            states.group_id AS group_id,
+            CASE WHEN of_tenant THEN 'tenant' ELSE 'organization' END AS scope,
+            name,
+            CASE WHEN NOT from_before THEN created_at END AS created_at,
+            from_before,
+            coalesce(cardinality(member_ids), 0) AS members,
+            coalesce(member_ids, CAST([] AS VARCHAR[])) AS member_ids,
+            coalesce(roles, CAST([] AS VARCHAR[])) AS roles,
+            coalesce(past_ids, first_ids) AS event_ids
+        FROM states LEFT JOIN listed ON listed.group_id = states.group_id
+        WHERE NOT deleted AND (seen OR from_before)
+        ORDER BY scope, name ASC NULLS LAST, states.group_id
+    """
+
+
+@report(
+    columns=(
+        ReportColumn("service_account_id", "text", "Id of the service account."),
+        ReportColumn("project_id", "text", "Its project; null if unknown or not always the same."),
+        ReportColumn("role", "text", "The role last given; null if no event tells."),
+        ReportColumn("created_by", "text", "Who made it; null if no event tells."),
+        ReportColumn("created_at", "instant", "When it was made, in UTC; null if no event tells."),
+        ReportColumn("state", "text", "alive or deleted, as far as the log tells."),
+        ReportColumn(
+            "last_role_change_at", "instant", "When its role was last set anew, in UTC; null if it never was."
+        ),
+        ReportColumn("deleted_at", "instant", "When it was deleted, in UTC; null if it was not."),
+        ReportColumn("keys_used", "texts", "API keys that it acted with, sorted; empty if none is named."),
+        ReportColumn("last_event_at", "instant", "When it last caused an event, in UTC; null if it never did."),
+        ReportColumn("events_as_actor", "integer", "How many events it caused.", "events"),
+        EVENT_IDS,
+    ),
+    plot=Spans(
+        label=("service_account_id",),
+        start="created_at",
+        end="deleted_at",
+        marks=(("last_role_change_at", "role set anew"), ("last_event_at", "last event caused")),
+    ),
+    controls=(*_CONTROLS, "ISO/IEC 27001:2022 A.8.2", "NIST SP 800-53 r5 AC-2", "NIST SP 800-53 r5 IA-5"),
+)
+def service_accounts() -> str:
+    """Which service accounts are there, who made them, and what do they do?
+
+    One row for each service account that an event is about or that acts, those from before the log first, then in the
+    order of creation. Its event ids are those of the events about it. One that only acts has none, and its creator and
+    role are unknown. The log holds no calls to models, so one without events of its own may still be busy. Service
+    accounts of a tenant have no documented payload: id is read as theirs and role as the role.
+    """
+    return """
+        WITH facts AS (
+            SELECT
+                resource_id AS service_account_id,
+                events.id AS id,
+                effective_at,
+                project_id,
+                coalesce(actor_email, actor_id, actor_api_key_id) AS actor,
+                effect,
+                coalesce(
+                    detail_changes_requested_role,
+                    detail_data_role,
+                    CASE WHEN area = 'tenant.service_account' THEN detail ->> '$.role' END
+                ) AS role
+            FROM events JOIN catalogue ON catalogue.type = events.type
+            WHERE area IN ('service_account', 'tenant.service_account') AND resource_id IS NOT NULL
+        ),
+        ranked AS (
+            SELECT
+                *,
+                row_number() OVER (PARTITION BY service_account_id ORDER BY effective_at, id) AS nth
+            FROM facts
+        ),
+        managed AS (
+            SELECT
+                service_account_id,
+                CASE WHEN min(project_id) = max(project_id) THEN min(project_id) END AS project_id,
+                max_by(role, nth) FILTER (WHERE role IS NOT NULL) AS role,
+                max_by(actor, nth) FILTER (WHERE effect = 'create') AS created_by,
+                max(effective_at) FILTER (WHERE effect = 'create') AS created_at,
+                max(effective_at) FILTER (WHERE effect = 'change' AND role IS NOT NULL) AS last_role_change_at,
+                max(effective_at) FILTER (WHERE effect = 'delete') AS deleted_at,
+                list(id ORDER BY effective_at, id) AS event_ids
+            FROM ranked
+            GROUP BY service_account_id
+        ),
+        acting AS (
+            SELECT
+                actor_id AS service_account_id,
+                CASE WHEN min(project_id) = max(project_id) THEN min(project_id) END AS project_id,
+                array_sort(array_agg(DISTINCT actor_api_key_id) FILTER (WHERE actor_api_key_id IS NOT NULL))
+                    AS keys_used,
+                max(effective_at) AS last_event_at,
+                count(*) AS events_as_actor
+            FROM events
+            WHERE actor_kind = 'service_account' AND actor_id IS NOT NULL
+            GROUP BY actor_id
+        )
+        SELECT
+            coalesce(managed.service_account_id, acting.service_account_id) AS service_account_id,
+            coalesce(managed.project_id, acting.project_id) AS project_id,
+            role,
+            created_by,
+            created_at,
+            CASE WHEN deleted_at IS NULL THEN 'alive' ELSE 'deleted' END AS state,
+            last_role_change_at,
+            deleted_at,
+            coalesce(keys_used, CAST([] AS VARCHAR[])) AS keys_used,
+            last_event_at,
+            coalesce(events_as_actor, 0) AS events_as_actor,
+            coalesce(event_ids, CAST([] AS VARCHAR[])) AS event_ids
+        FROM managed FULL JOIN acting ON managed.service_account_id = acting.service_account_id
+        ORDER BY created_at ASC NULLS FIRST, coalesce(managed.service_account_id, acting.service_account_id)
+    """
+
+
+@check(
+    severity="medium",
+    columns=(
+        ReportColumn("email", "text", "Who is invited; null if the event does not say."),
+        ReportColumn("role", "text", "The role that is offered; null if the event does not say."),
+        ReportColumn("last_sent_at", "instant", "When the invite was last sent, in UTC."),
+        ReportColumn("age_days", "integer", "Whole days since then.", "days"),
+    ),
+    plot=Points(at="effective_at", label="actor"),
+    controls=("SOC 2 CC6.2", "ISO/IEC 27001:2022 A.5.16", "NIST SP 800-53 r5 AC-2"),
+)
+def pending_invites(*, as_of: Moment = None, min_age_days: int = 7) -> str:
+    """Which invites are neither accepted nor withdrawn?
+
+    One row for each invite that is that old, oldest first; low, and medium when it offers the role of an owner. An
+    invite that is sent again counts from the last time. The log does not say when an invite expires by itself: one
+    that has expired stands here too. The payload of tenant invites is not documented: an acceptance or a refusal
+    closes a tenant invite if it names the invite's id as id or invite_id, or the same e-mail address.
+
+    Args:
+        as_of: The moment; None for that of the newest event.
+        min_age_days: Leave out invites sent fewer days before that [days].
+    """
+    return """
+        WITH moment AS (
+            SELECT coalesce(CAST($as_of AS TIMESTAMPTZ), (SELECT max(effective_at) FROM events)) AS at_last
+        ),
+        facts AS (
+            SELECT
+                events.id AS id,
+                effective_at,
+                resource_id,
+                coalesce(actor_email, actor_id, actor_api_key_id) AS actor,
+                area,
+                effect,
+                lower(
+                    coalesce(detail_data_email, CASE WHEN left(area, 7) = 'tenant.' THEN detail ->> '$.email' END)
+                ) AS email,
+                CASE WHEN left(area, 7) = 'tenant.' THEN detail ->> '$.invite_id' END AS invite_id,
+                coalesce(detail_data_role, CASE WHEN left(area, 7) = 'tenant.' THEN detail ->> '$.role' END) AS role
+            FROM events JOIN catalogue ON catalogue.type = events.type CROSS JOIN moment
+            WHERE effective_at <= at_last
+                AND (
+                    area IN ('invite', 'tenant.api_organization_invite', 'tenant.chatgpt_workspace_invite')
+                    OR (area = 'tenant.user' AND effect = 'create')
+                    OR (area = 'tenant.membership' AND effect <> 'revoke')
+                )
+        ),
+        sent AS (
+            SELECT
+                area,
+                coalesce(resource_id, id) AS invite,
+                min(resource_id) AS resource_id,
+                min(effective_at) AS first_at,
+                max(effective_at) AS last_sent_at,
+                max_by(id, (effective_at, id)) AS last_id,
+                min_by(id, (effective_at, id)) AS first_id,
+                max_by(actor, (effective_at, id)) AS actor,
+                max_by(email, (effective_at, id)) AS email,
+                max_by(role, (effective_at, id)) AS role,
+                list(id ORDER BY effective_at, id) AS event_ids
+            FROM facts
+            WHERE effect = 'create'
+            GROUP BY area, coalesce(resource_id, id)
+        ),
+        pending AS (
+            SELECT *, CAST(floor((epoch(at_last) - epoch(last_sent_at)) / 86400) AS BIGINT) AS age_days
+            FROM sent CROSS JOIN moment
+            WHERE NOT EXISTS (
+                SELECT 1 FROM facts AS closing
+                WHERE closing.effect <> 'create'
+                    AND (closing.effective_at, closing.id) > (sent.last_sent_at, sent.last_id)
+                    AND (
+                        closing.resource_id = sent.resource_id
+                        OR closing.invite_id = sent.resource_id
+                        OR (closing.area = 'tenant.membership' AND sent.area <> 'invite' AND closing.email = sent.email)
+                    )
+            )
+        )
+        SELECT
+            'pending_invites:' || first_id AS finding,
+            CASE WHEN lower(role) = 'owner' THEN 'medium' ELSE 'low' END AS severity,
+            first_at AS effective_at,
+            actor,
+            resource_id,
+            event_ids,
+            coalesce(actor, 'Somebody') || ' invited ' || coalesce(email, 'somebody')
+                || CASE WHEN left(area, 7) = 'tenant.' THEN ' into the tenant' ELSE ' into the organization' END
+                || coalesce(' as ' || role, '') || ', and after ' || CAST(age_days AS VARCHAR)
+                || ' days the invite is neither accepted nor withdrawn.' AS why,
+            email,
+            role,
+            last_sent_at,
+            age_days
+        FROM pending
+        WHERE age_days >= $min_age_days
+        ORDER BY last_sent_at, first_id
+    """

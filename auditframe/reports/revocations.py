@@ -1,0 +1,278 @@
+"""Privileges that were taken back within minutes, and access that was not taken back at all."""
+
+from __future__ import annotations
+
+from auditframe.reports._access import MEMBERSHIPS, PEOPLE
+from auditframe.reports._base import check
+from auditframe.reports._columns import ReportColumn
+from auditframe.reports._grants import GRANTS, HOW, KNOWN, PRINCIPAL, ROLE
+from auditframe.reports._keys import LIVING_KEYS
+from auditframe.reports._parameters import Moment
+from auditframe.reports._specs import Points
+
+
+@check(
+    severity="high",
+    columns=(
+        HOW,
+        PRINCIPAL,
+        ROLE,
+        KNOWN,
+        ReportColumn("ended_at", "instant", "When it was taken back, in UTC."),
+        ReportColumn("held_s", "integer", "How long it was held.", "s"),
+        ReportColumn("uses", "integer", "How many events the holders caused meanwhile.", "events"),
+        ReportColumn("used_for", "texts", "The types of these events, sorted; empty if there are none."),
+    ),
+    plot=Points(at="effective_at", label="principal_id"),
+    controls=(
+        "SOC 2 CC6.3",
+        "SOC 2 CC7.2",
+        "ISO/IEC 27001:2022 A.8.2",
+        "ISO/IEC 27001:2022 A.8.16",
+        "NIST SP 800-53 r5 AC-6",
+    ),
+    relations=(GRANTS, PEOPLE),
+)
+def privilege_flicker(*, within_minutes: int = 60) -> str:
+    """Which privileges were given and soon taken back, and what was done with them in between?
+
+    One row for each grant, as in privileged_grants but for invites, that ended that soon: the assignment deleted, the
+    role set to a lesser one, the user or service account removed, the group left, or the permissions taken from the
+    role. What the holders did between the two events stands beside it; they may have done it by other rights. A role
+    that no event defines counts medium. A legitimate break-glass use looks the same: ask for its ticket.
+
+    Args:
+        within_minutes: The longest time from grant to end, that time included [minutes].
+    """
+    return """
+        WITH brief AS (
+            SELECT *, CAST(epoch(ended_at) - epoch(effective_at) AS BIGINT) AS held_s
+            FROM grants
+            WHERE how <> 'invite' AND ended_at IS NOT NULL
+                AND epoch(ended_at) - epoch(effective_at) <= $within_minutes * 60
+        ),
+        uses AS (
+            SELECT
+                brief.id AS id,
+                count(*) AS uses,
+                array_sort(array_agg(DISTINCT events.type)) AS used_for,
+                list(events.id ORDER BY events.effective_at, events.id) AS use_ids
+            FROM brief
+            CROSS JOIN unnest(brief.holders) AS listed(holder)
+            JOIN events ON events.actor_id = listed.holder
+            WHERE (events.effective_at, events.id) > (brief.effective_at, brief.id)
+                AND (events.effective_at, events.id) < (brief.ended_at, brief.ended_id)
+            GROUP BY brief.id
+        )
+        SELECT
+            'privilege_flicker:' || brief.id AS finding,
+            CASE WHEN known THEN 'high' ELSE 'medium' END AS severity,
+            effective_at,
+            actor,
+            resource_id,
+            list_concat(list_concat([brief.id], coalesce(use_ids, CAST([] AS VARCHAR[]))), [ended_id]) AS event_ids,
+            CASE
+                WHEN how = 'widening' THEN 'The role ' || role || ' had ' || array_to_string(permissions, ', ')
+                ELSE coalesce(email, CASE WHEN principal_type = 'group' THEN group_name END, principal_id, 'Somebody')
+                    || ' held '
+                    || coalesce('the role ' || role, 'a role that the log does not name')
+            END || ' for ' || CASE
+                WHEN held_s < 60 THEN CAST(held_s AS VARCHAR) || ' s'
+                ELSE CAST(CAST(floor(held_s / 60) AS BIGINT) AS VARCHAR) || ' min'
+            END || CASE
+                WHEN uses.uses IS NULL THEN ', and nothing is logged in between.'
+                ELSE '; events caused in between: ' || CAST(uses.uses AS VARCHAR) || ' of '
+                    || array_to_string(used_for, ', ') || '.'
+            END AS why,
+            how,
+            principal_id,
+            role,
+            known,
+            ended_at,
+            held_s,
+            coalesce(uses.uses, 0) AS uses,
+            coalesce(used_for, CAST([] AS VARCHAR[])) AS used_for
+        FROM brief
+        LEFT JOIN uses ON uses.id = brief.id
+        LEFT JOIN people ON people.user_id = principal_id
+        ORDER BY effective_at, brief.id
+    """
+
+
+@check(
+    severity="critical",
+    columns=(
+        ReportColumn("left_behind", "text", "events, keys, service accounts, invites, assignments or groups."),
+        ReportColumn("things", "texts", "Their ids, sorted; of events, the types."),
+        ReportColumn("count", "integer", "How many there are.", "things"),
+        ReportColumn("age_days", "integer", "Whole days from the removal to the moment asked for.", "days"),
+    ),
+    plot=Points(at="effective_at", label="left_behind"),
+    controls=("SOC 2 CC6.2", "SOC 2 CC6.5", "ISO/IEC 27001:2022 A.5.18", "NIST SP 800-53 r5 AC-2"),
+    relations=(LIVING_KEYS, MEMBERSHIPS, PEOPLE),
+)
+def offboarding_gaps(*, as_of: Moment = None) -> str:
+    """Who was removed from the organization, and what did they leave alive?
+
+    One row for each removal and each kind of thing left behind: events that the user caused after it (critical);
+    API keys that the user made, or that act for the user, and that are alive (high); service accounts that the user
+    made, invites that the user sent and that are open, role assignments to the user, and groups of the tenant with
+    the user in it (medium). Signing out and failing to sign in are no events of this kind. Who came back is asked for
+    events up to the return only. A removal from a project, or from a tenant, is not one from the organization. A
+    service account that lives on is no fault by itself, but somebody else should answer for it.
+
+    Args:
+        as_of: The moment; None for that of the newest event.
+    """
+    return """
+        WITH moment AS (
+            SELECT coalesce(CAST($as_of AS TIMESTAMPTZ), (SELECT max(effective_at) FROM events)) AS at_last
+        ),
+        stays AS (
+            SELECT
+                memberships.*,
+                at_last,
+                first_value(CASE WHEN effect = 'grant' THEN effective_at END IGNORE NULLS) OVER later AS back_at,
+                first_value(CASE WHEN effect = 'grant' THEN id END IGNORE NULLS) OVER later AS back_id
+            FROM memberships CROSS JOIN moment
+            WHERE scope = 'organization' AND project_id IS NULL AND effective_at <= at_last
+            WINDOW later AS (
+                PARTITION BY user_id ORDER BY effective_at, id ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
+            )
+        ),
+        removals AS (
+            SELECT
+                *,
+                row_number() OVER (PARTITION BY user_id, back_id ORDER BY effective_at, id) AS nth
+            FROM stays
+            WHERE effect = 'revoke'
+        ),
+        leavers AS (
+            SELECT
+                removals.id AS removal_id,
+                effective_at AS left_at,
+                removals.user_id AS user_id,
+                coalesce(email, removals.user_id) AS who,
+                actor AS remover,
+                back_at,
+                back_id,
+                at_last,
+                CAST(floor((epoch(at_last) - epoch(effective_at)) / 86400) AS BIGINT) AS age_days
+            FROM removals LEFT JOIN people ON people.user_id = removals.user_id
+            WHERE nth = 1
+        ),
+        things AS (
+            SELECT
+                events.id AS id,
+                effective_at,
+                CASE area
+                    WHEN 'service_account' THEN 'service accounts'
+                    WHEN 'invite' THEN 'invites'
+                    WHEN 'role.assignment' THEN 'assignments'
+                    ELSE 'groups'
+                END AS left_behind,
+                effect IN ('create', 'grant') AND NOT (area = 'invite' AND effect = 'grant') AS begins,
+                coalesce(CASE WHEN area = 'tenant.group.member' THEN detail ->> '$.group_id' END, resource_id) AS thing,
+                CASE area
+                    WHEN 'role.assignment' THEN detail_principal_id
+                    WHEN 'tenant.group.member'
+                        THEN coalesce(detail ->> '$.user_id', detail ->> '$.member_id', detail_principal_id)
+                    ELSE actor_id
+                END AS user_id,
+                CASE
+                    WHEN area = 'tenant.group.member'
+                        THEN coalesce(detail ->> '$.user_id', detail ->> '$.member_id', detail_principal_id)
+                    ELSE ''
+                END AS inside
+            FROM events JOIN catalogue ON catalogue.type = events.type CROSS JOIN moment
+            WHERE area IN ('service_account', 'invite', 'role.assignment', 'tenant.group.member')
+                AND effect IN ('create', 'grant', 'delete', 'revoke')
+                AND effective_at <= at_last
+        ),
+        owned AS (
+            SELECT id, effective_at, left_behind, thing, user_id, inside FROM things WHERE begins
+            UNION ALL
+            SELECT since_id, since, 'keys', key_id, creator_id, '' FROM living_keys
+            UNION ALL
+            SELECT since_id, since, 'keys', key_id, owner_id, '' FROM living_keys
+            WHERE owner_id IS DISTINCT FROM creator_id
+        ),
+        last_ends AS (
+            SELECT
+                left_behind,
+                thing,
+                inside,
+                max(effective_at) AS ended_at,
+                max_by(id, (effective_at, id)) AS ended_id
+            FROM things
+            WHERE NOT begins
+            GROUP BY left_behind, thing, inside
+        ),
+        left_over AS (
+            SELECT
+                removal_id,
+                owned.left_behind AS left_behind,
+                owned.thing AS thing,
+                owned.id AS id,
+                owned.effective_at AS effective_at
+            FROM owned
+            JOIN leavers ON leavers.user_id = owned.user_id
+            LEFT JOIN last_ends ON last_ends.left_behind = owned.left_behind
+                AND last_ends.thing = owned.thing
+                AND last_ends.inside = owned.inside
+            WHERE back_id IS NULL
+                AND owned.thing IS NOT NULL
+                AND (ended_at IS NULL OR (ended_at, ended_id) < (owned.effective_at, owned.id))
+            UNION ALL
+            SELECT removal_id, 'events', events.type, events.id, effective_at
+            FROM events
+            JOIN leavers ON leavers.user_id = actor_id
+            LEFT JOIN catalogue ON catalogue.type = events.type
+            WHERE (effective_at, events.id) > (left_at, removal_id)
+                AND effective_at <= at_last
+                AND (back_at IS NULL OR (effective_at, events.id) < (back_at, back_id))
+                AND coalesce(effect, 'other') NOT IN ('login_failed', 'logout')
+        ),
+        gathered AS (
+            SELECT
+                removal_id,
+                left_behind,
+                array_sort(array_agg(DISTINCT thing) FILTER (WHERE thing IS NOT NULL)) AS things,
+                CASE
+                    WHEN left_behind = 'events' THEN count(thing)
+                    ELSE count(DISTINCT thing)
+                END AS amount,
+                list(id ORDER BY effective_at, id) AS event_ids
+            FROM (
+                SELECT removal_id, left_behind, thing, id, effective_at FROM left_over
+                UNION ALL
+                SELECT DISTINCT left_over.removal_id, left_behind, NULL, leavers.removal_id, left_at
+                FROM left_over JOIN leavers ON leavers.removal_id = left_over.removal_id
+            ) AS evidence
+            GROUP BY removal_id, left_behind
+        )
+        SELECT
+            'offboarding_gaps:' || leavers.removal_id || ':' || left_behind AS finding,
+            CASE left_behind WHEN 'events' THEN 'critical' WHEN 'keys' THEN 'high' ELSE 'medium' END AS severity,
+            left_at AS effective_at,
+            who AS actor,
+            user_id AS resource_id,
+            event_ids,
+            who || ' was removed by ' || coalesce(remover, 'somebody') || ' on '
+                || CAST(CAST(left_at AS DATE) AS VARCHAR) || CASE left_behind
+                    WHEN 'events' THEN ' and caused events after that: ' || CAST(amount AS VARCHAR) || ' of '
+                        || array_to_string(things, ', ')
+                    WHEN 'keys' THEN ', and API keys of theirs are alive: ' || CAST(amount AS VARCHAR)
+                    WHEN 'service accounts' THEN ', and service accounts that they made live on: '
+                        || CAST(amount AS VARCHAR)
+                    WHEN 'invites' THEN ', and invites that they sent are open: ' || CAST(amount AS VARCHAR)
+                    WHEN 'assignments' THEN ', and roles are still assigned to them: ' || CAST(amount AS VARCHAR)
+                    ELSE ', and groups still have them as a member: ' || CAST(amount AS VARCHAR)
+                END || '.' AS why,
+            left_behind,
+            things,
+            amount AS "count",
+            age_days
+        FROM gathered JOIN leavers ON leavers.removal_id = gathered.removal_id
+        ORDER BY left_at, leavers.removal_id, left_behind
+    """
