@@ -63,15 +63,19 @@ def test_a_report_has_the_options_that_mean_something(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", REGISTRY)
-def test_an_explanation_is_the_sql_with_each_value_that_it_binds(name: str) -> None:
-    done = run("report", name, "--explain")
-    bound = REGISTRY[name].bound()
-    lines = done.stdout.splitlines()
+def test_an_explanation_is_the_sql_with_each_value_that_it_binds_and_that_of_its_relations(name: str) -> None:
+    report, done = REGISTRY[name], run("report", name, "--explain")
+    told, _, sql = done.stdout.rpartition(report.sql())
+    comments = [line for line in told.splitlines() if line.startswith("-- ")]
 
-    assert done.exit_code == 0, done.output
-    assert [line.split(" = ")[0] for line in lines[: len(bound)]] == [f"-- ${each}" for each in bound]
-    assert "\n".join(lines[len(bound) :]) == REGISTRY[name].sql()
-    assert len(duckdb.extract_statements(done.stdout)) == 1
+    assert (done.exit_code, sql.strip()) == (0, "")
+    assert [line.split(" = ")[0] for line in comments[len(report.relations) :]] == [
+        f"-- ${each}" for each in report.bound()
+    ]
+    assert [line.split(",")[0] for line in comments[: len(report.relations)]] == [
+        f"-- {each.name}" for each in report.relations
+    ]
+    assert len(duckdb.extract_statements(done.stdout)) == 1 + sum(each.sql is not None for each in report.relations)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from auditframe import reports
-from auditframe.catalogue import SEVERITIES
+from auditframe.catalogue import SEVERITIES, catalogue
 from auditframe.errors import FileError, LakeNotFoundError, ParameterError, ReportError, UnknownReportError
 from auditframe.lake import Events
 from auditframe.reports import REGISTRY, Bars, DailyBars, Heatmap, Points, Report, ReportColumn, Spans, controls
@@ -332,6 +332,17 @@ def test_event_ids_are_ids_of_events(report: Report[Any], case: dict[str, Any], 
     for row in report.arrow(lake_of(case, tmp_path / "lake"), **parameters_of(case, tmp_path)).to_pylist():
         named = {value for name, value in row.items() if name == "event_id" or name.endswith("_event_id")}
         assert {*row.get("event_ids", ()), *named} - {None} <= known
+
+
+@every_report
+def test_a_text_that_the_engine_refuses_stops_no_report(report: Report[Any]) -> None:
+    lone = "\ud800"  # half a character: JSON may hold it, and no engine takes it for text
+    events = [
+        {"id": f"e{number}", "type": type_, "effective_at": 1_767_225_600 + number, type_: {"id": "x", "name": lone}}
+        for number, type_ in enumerate(catalogue())
+    ]
+
+    assert report.arrow(flat(events).events).schema == report.schema
 
 
 def test_days_and_instants_arrive_in_pandas_as_times() -> None:

@@ -65,7 +65,7 @@ def output_options(body: Body) -> Body:
         "--format",
         "form",
         type=click.Choice(FORMS),
-        help="How to write it; after the ending of --out if that says, else table, or on a terminal records of findings.",
+        help="How to write it; after the ending of --out if that says, else table (findings on a terminal: records).",
     )
     @click.option(
         "--out", type=click.Path(path_type=Path), callback=writable, help="Write to this file, not to stdout."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from datetime import datetime
+from inspect import cleandoc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -189,9 +190,11 @@ def _is_found(answer: pa.Table, least: str) -> bool:
 
 
 def _explained(asked: Report[Any], params: dict[str, Any]) -> str:
-    """Return the SQL of a report after a comment with each value that it binds."""
+    """Return the SQL of a report, after that of its relations and a comment for each value that it binds."""
     values = (f"-- ${name} = {_literal(value)}" for name, value in asked.bound(**params).items())
-    return "\n".join([*values, asked.sql(**params)])
+    beside = (f"-- {each.name}, a table beside events: {each.doc}" for each in asked.relations)
+    asked_first = (f"{cleandoc(each.sql)};" for each in asked.relations if each.sql)
+    return "\n".join([*beside, *values, *asked_first, asked.sql(**params)])
 
 
 def _literal(value: object) -> str:

@@ -110,8 +110,8 @@ MEMBERSHIPS = asked(
                 CASE WHEN area = 'user' THEN project_id END AS project_id,
                 CASE area
                     WHEN 'user' THEN resource_id
-                    WHEN 'tenant.user' THEN coalesce(detail ->> '$.user_id', resource_id)
-                    WHEN 'tenant.membership' THEN detail ->> '$.user_id'
+                    WHEN 'tenant.user' THEN coalesce(TRY(detail ->> '$.user_id'), resource_id)
+                    WHEN 'tenant.membership' THEN TRY(detail ->> '$.user_id')
                     ELSE CASE
                         WHEN actor_kind = 'user'
                             AND coalesce(lower(actor_email) = invites.email, true) THEN actor_id
@@ -122,7 +122,7 @@ MEMBERSHIPS = asked(
                     detail_changes_requested_role,
                     detail_data_role,
                     invites.role,
-                    CASE WHEN left(area, 7) = 'tenant.' THEN detail ->> '$.role' END
+                    CASE WHEN left(area, 7) = 'tenant.' THEN TRY(detail ->> '$.role') END
                 ) AS role,
                 coalesce(actor_email, actor_id, actor_api_key_id) AS actor,
                 area = 'invite' AS invited

@@ -95,7 +95,7 @@ class Report(Generic[P]):
             events = as_events(source)
             self._check_columns(events)
             beside = {relation.name: relation.read(events, values) for relation in self.relations}
-            answer = events.arrow(self._sql, self._bound(values), beside=beside)
+            answer = events.arrow(self._sql, _named_in(self._sql, values), beside=beside)
             final = self.finish(answer, values) if self.finish else answer
         except ReportError as error:
             error.report = error.report or self.name
@@ -108,8 +108,8 @@ class Report(Generic[P]):
         return inspect.cleandoc(self._sql)
 
     def bound(self, *args: P.args, **params: P.kwargs) -> dict[str, Any]:
-        """Return the values that the SQL binds, by name."""
-        return self._bound(self._values(args, params))
+        """Return the values that the SQL, and that of its relations, binds, by name."""
+        return _named_in(self._every_sql, self._values(args, params))
 
     @property
     def name(self) -> str:
@@ -149,13 +149,16 @@ class Report(Generic[P]):
     @property
     def reads(self) -> tuple[str, ...]:
         """The columns of events that the SQL, and that of its relations, names; in the order of `schema.COLUMNS`."""
-        asked = (self._sql, *(relation.sql or "" for relation in self.relations))
-        words = set(re.findall(r"\w+", " ".join(asked)))
+        words = set(re.findall(r"\w+", self._every_sql))
         return tuple(name for name in COLUMN_NAMES if name in words)
 
     @property
     def _sql(self) -> str:
         return self.body()  # type: ignore[call-arg]
+
+    @property
+    def _every_sql(self) -> str:
+        return "\n".join([self._sql, *(relation.sql or "" for relation in self.relations)])
 
     @property
     def _text(self) -> str:
@@ -167,11 +170,6 @@ class Report(Generic[P]):
             raise ParameterError(f"{self.name} takes parameters by name alone ({names}).", report=self.name)
         return read_values(self.name, self.parameters, given)
 
-    def _bound(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Leave out what goes to relations or to `finish` alone: the engine refuses a value that the SQL lacks."""
-        named = set(re.findall(r"\$(\w+)", self._sql))
-        return {name: value for name, value in values.items() if name in named}
-
     def _check_columns(self, events: Events) -> None:
         if events.table is None:
             return
@@ -182,6 +180,12 @@ class Report(Generic[P]):
                 "columns, as auditframe.load() or lake.to_pandas() return them.",
                 report=self.name,
             )
+
+
+def _named_in(sql: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what goes elsewhere: the engine refuses a value that the SQL does not name."""
+    named = set(re.findall(r"\$(\w+)", sql))
+    return {name: value for name, value in values.items() if name in named}
 
 
 def report(

@@ -93,17 +93,20 @@ GRANTS = asked(
                     WHEN area = 'tenant.group.member' THEN 'member'
                     ELSE 'assignment'
                 END AS about,
-                coalesce(principal_type, CASE WHEN payload ->> '$.group_id' IS NOT NULL THEN 'group' ELSE 'user' END)
+                coalesce(
+                    principal_type, CASE WHEN TRY(payload ->> '$.group_id') IS NOT NULL THEN 'group' ELSE 'user' END
+                )
                     AS principal_type,
-                coalesce(detail_principal_id, payload ->> '$.user_id', payload ->> '$.group_id') AS principal_id,
+                coalesce(detail_principal_id, TRY(payload ->> '$.user_id'), TRY(payload ->> '$.group_id'))
+                    AS principal_id,
                 CASE
                     WHEN area = 'tenant.group.member'
-                        THEN coalesce(payload ->> '$.user_id', payload ->> '$.member_id', detail_principal_id)
-                    ELSE coalesce(payload ->> '$.user_id', resource_id)
+                        THEN coalesce(TRY(payload ->> '$.user_id'), TRY(payload ->> '$.member_id'), detail_principal_id)
+                    ELSE coalesce(TRY(payload ->> '$.user_id'), resource_id)
                 END AS subject_id,
-                coalesce(payload ->> '$.group_id', resource_id) AS group_id,
-                coalesce(detail_data_email, payload ->> '$.email') AS email,
-                coalesce(named_role, payload ->> '$.role', payload ->> '$.role_name') AS role,
+                coalesce(TRY(payload ->> '$.group_id'), resource_id) AS group_id,
+                coalesce(detail_data_email, TRY(payload ->> '$.email')) AS email,
+                coalesce(named_role, TRY(payload ->> '$.role'), TRY(payload ->> '$.role_name')) AS role,
                 coalesce(
                     detail_role_id,
                     CASE
@@ -113,20 +116,20 @@ GRANTS = asked(
                             THEN substring(resource_id, 17, length(resource_id) - 17 - length(detail_principal_id))
                     END
                 ) AS role_id,
-                coalesce(role_name, payload ->> '$.role_name', payload ->> '$.name') AS role_name,
-                coalesce(group_name, payload ->> '$.name') AS group_name
+                coalesce(role_name, TRY(payload ->> '$.role_name'), TRY(payload ->> '$.name')) AS role_name,
+                coalesce(group_name, TRY(payload ->> '$.name')) AS group_name
             FROM picked
             -- Of the many who are put into groups, those that can matter: by oneself, or into a group with a role.
             WHERE area <> 'tenant.group.member'
                 OR effect <> 'grant'
-                OR payload ->> '$.user_id' = actor_id
-                OR payload ->> '$.member_id' = actor_id
+                OR TRY(payload ->> '$.user_id') = actor_id
+                OR TRY(payload ->> '$.member_id') = actor_id
                 OR detail_principal_id = actor_id
-                OR coalesce(payload ->> '$.group_id', resource_id) IN (
-                    SELECT coalesce(detail_principal_id, detail ->> '$.group_id')
+                OR coalesce(TRY(payload ->> '$.group_id'), resource_id) IN (
+                    SELECT coalesce(detail_principal_id, TRY(detail ->> '$.group_id'))
                     FROM events
                     WHERE area IN ('role.assignment', 'tenant.role_assignment', 'tenant.resource_role_assignment')
-                        AND (lower(detail_principal_type) = 'group' OR detail ->> '$.group_id' IS NOT NULL)
+                        AND (lower(detail_principal_type) = 'group' OR TRY(detail ->> '$.group_id') IS NOT NULL)
                 )
         ),
         risky_roles AS (

@@ -75,14 +75,14 @@ def groups_as_of(*, as_of: Moment = None) -> str:
                 effective_at <= at_last AS past,
                 CASE
                     WHEN detail_principal_id IS NOT NULL AND area <> 'tenant.group.member' THEN detail_principal_id
-                    ELSE coalesce(payload ->> '$.group_id', resource_id)
+                    ELSE coalesce(TRY(payload ->> '$.group_id'), resource_id)
                 END AS group_id,
                 CASE
                     WHEN area = 'tenant.group.member'
-                        THEN coalesce(payload ->> '$.user_id', payload ->> '$.member_id', detail_principal_id)
+                        THEN coalesce(TRY(payload ->> '$.user_id'), TRY(payload ->> '$.member_id'), detail_principal_id)
                 END AS member_id,
                 CASE WHEN area LIKE '%assignment' THEN resource_id END AS assignment_id,
-                coalesce(group_name, payload ->> '$.name') AS name
+                coalesce(group_name, TRY(payload ->> '$.name')) AS name
             FROM picked CROSS JOIN moment
         ),
         states AS (
@@ -184,7 +184,7 @@ def service_accounts() -> str:
                 coalesce(
                     detail_changes_requested_role,
                     detail_data_role,
-                    CASE WHEN area = 'tenant.service_account' THEN detail ->> '$.role' END
+                    CASE WHEN area = 'tenant.service_account' THEN TRY(detail ->> '$.role') END
                 ) AS role
             FROM events JOIN catalogue ON catalogue.type = events.type
             WHERE area IN ('service_account', 'tenant.service_account') AND resource_id IS NOT NULL
@@ -274,10 +274,11 @@ def pending_invites(*, as_of: Moment = None, min_age_days: int = 7) -> str:
                 area,
                 effect,
                 lower(
-                    coalesce(detail_data_email, CASE WHEN left(area, 7) = 'tenant.' THEN detail ->> '$.email' END)
+                    coalesce(detail_data_email, CASE WHEN left(area, 7) = 'tenant.' THEN TRY(detail ->> '$.email') END)
                 ) AS email,
-                CASE WHEN left(area, 7) = 'tenant.' THEN detail ->> '$.invite_id' END AS invite_id,
-                coalesce(detail_data_role, CASE WHEN left(area, 7) = 'tenant.' THEN detail ->> '$.role' END) AS role
+                CASE WHEN left(area, 7) = 'tenant.' THEN TRY(detail ->> '$.invite_id') END AS invite_id,
+                coalesce(detail_data_role, CASE WHEN left(area, 7) = 'tenant.' THEN TRY(detail ->> '$.role') END)
+                    AS role
             FROM events JOIN catalogue ON catalogue.type = events.type CROSS JOIN moment
             WHERE effective_at <= at_last
                 AND (

@@ -172,16 +172,17 @@ def offboarding_gaps(*, as_of: Moment = None) -> str:
                     ELSE 'groups'
                 END AS left_behind,
                 effect IN ('create', 'grant') AND NOT (area = 'invite' AND effect = 'grant') AS begins,
-                coalesce(CASE WHEN area = 'tenant.group.member' THEN detail ->> '$.group_id' END, resource_id) AS thing,
+                coalesce(CASE WHEN area = 'tenant.group.member' THEN TRY(detail ->> '$.group_id') END, resource_id)
+                    AS thing,
                 CASE area
                     WHEN 'role.assignment' THEN detail_principal_id
                     WHEN 'tenant.group.member'
-                        THEN coalesce(detail ->> '$.user_id', detail ->> '$.member_id', detail_principal_id)
+                        THEN coalesce(TRY(detail ->> '$.user_id'), TRY(detail ->> '$.member_id'), detail_principal_id)
                     ELSE actor_id
                 END AS user_id,
                 CASE
                     WHEN area = 'tenant.group.member'
-                        THEN coalesce(detail ->> '$.user_id', detail ->> '$.member_id', detail_principal_id)
+                        THEN coalesce(TRY(detail ->> '$.user_id'), TRY(detail ->> '$.member_id'), detail_principal_id)
                     ELSE ''
                 END AS inside
             FROM events JOIN catalogue ON catalogue.type = events.type CROSS JOIN moment

@@ -48,7 +48,8 @@ def control_changes() -> str:
             SELECT
                 id,
                 coalesce(
-                    detail ->> '$.target_id', detail ->> '$.target.id', detail_resource_id, detail_principal_id
+                    TRY(detail ->> '$.target_id'), TRY(detail ->> '$.target.id'),
+                    detail_resource_id, detail_principal_id
                 ) AS target_id
             FROM events
             WHERE verb IN ('attached', 'detached')
@@ -167,7 +168,8 @@ def control_off_intervals(*, as_of: Moment = None) -> str:
             SELECT
                 id,
                 coalesce(
-                    detail ->> '$.target_id', detail ->> '$.target.id', detail_resource_id, detail_principal_id
+                    TRY(detail ->> '$.target_id'), TRY(detail ->> '$.target.id'),
+                    detail_resource_id, detail_principal_id
                 ) AS target_id
             FROM events
             WHERE verb IN ('attached', 'detached')
