@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 ROOT = Path(__file__).parents[1]
+START, END = "2026-08-03", "2026-11-01"
+"""The 90 days of the made-up organization."""
+
 SHOWN_ONLY = frozenset({"text", "json", "sql"})
 """The languages of blocks that are there to be read."""
 
@@ -122,7 +125,7 @@ def endpoint() -> Iterator[dict[str, str]]:
 
 def organization() -> Sample:
     """Make the organization of ``make demo``: 20,000 events in the 90 days before 2026-11-01."""
-    return sample(seed=7, events=20_000, days=90, end="2026-11-01")
+    return sample(seed=7, events=20_000, days=90, end=END)
 
 
 def _run(block: Block, names: dict[str, Any], where: str) -> str:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import importlib
+import tempfile
 from collections import Counter
 from functools import cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auditframe import reports
-from auditframe.flatten import flatten_events
+from auditframe.client import Client
+from auditframe.lake import Lake
 from auditframe.render import to_records, to_table
 from auditframe.reports import REGISTRY, controls
+from auditframe.snapshot import snapshot
 from docs._markdown import block, code, page, table
-from docs._pages import organization
+from docs._pages import END, START, endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -49,12 +53,23 @@ def report_table() -> str:
 @cache
 def pictured() -> Mapping[str, tuple[Report[Any], pa.Table]]:
     """Return what is shown, by the name of the image: every report as it is asked by default, and some asked closer."""
-    events = flatten_events(organization().events).events
-    answers = {name: (report, report.arrow(events)) for name, report in REGISTRY.items()}
-    return answers | {
-        name: (REGISTRY[asked], REGISTRY[asked].arrow(events, **values))
-        for name, (asked, values) in _asked_closer(answers["resource_history"][1]).items()
-    }
+    with tempfile.TemporaryDirectory() as folder:
+        lake = _collected(Path(folder))
+        answers = {name: (report, report.arrow(lake)) for name, report in REGISTRY.items()}
+        return answers | {
+            name: (REGISTRY[asked], REGISTRY[asked].arrow(lake, **values))
+            for name, (asked, values) in _asked_closer(answers["resource_history"][1]).items()
+        }
+
+
+def _collected(folder: Path) -> Lake:
+    """Collect the made-up organization into a lake, ledger and all."""
+    lake = Lake(folder)
+    with endpoint() as environment:
+        client = Client(environment["OPENAI_ADMIN_KEY"], base_url=environment["OPENAI_BASE_URL"])
+        with client:
+            snapshot(lake, client, start=START, end=END)
+    return lake
 
 
 def _asked_closer(history: pa.Table) -> Mapping[str, tuple[str, dict[str, Any]]]:
@@ -109,7 +124,12 @@ def _theme_page(theme: str) -> str:
 def _controls_page() -> str:
     lead = "Which reports support evidence for which control. The words are ours; the frameworks' own texts count."
     rows = [
-        (control.framework, control.number, control.about, ", ".join(_supporting(name)))
+        (
+            control.framework,
+            control.number,
+            control.about,
+            ", ".join(_supporting(name)) or "none: this log is silent on it",
+        )
         for name, control in controls().items()
     ]
     return page("Controls", lead, table(("framework", "control", "asks for", "reports"), rows))
@@ -123,7 +143,8 @@ def _report(report: Report[Any]) -> str:
     parameters = [_parameter(each) for each in report.parameters]
     columns = ((code(each.name), code(str(each.type)), each.unit or "", each.doc) for each in report.columns)
     kind = f"A check; its findings are of severity {report.severity} at most." if report.is_check else ""
-    picture = f"![{report.question}](../../images/{report.name}.png)" if report.plot else ""
+    answer = pictured()[report.name][1]
+    picture = f"![{report.question}](../../images/{report.name}.png)" if report.plot and answer.num_rows else ""
     beside = "\n".join(f"- `{each.name}`, a table beside `events`: {each.doc}" for each in report.relations)
     parts = [
         f"## `{report.name}`",
@@ -131,7 +152,7 @@ def _report(report: Report[Any]) -> str:
         " ".join(report.doc.split()),
         kind,
         picture,
-        _answer(pictured()[report.name][1]),
+        _answer(answer),
         table(("parameter", "value", "default", ""), parameters) if parameters else "It has no parameters.",
         table(("column", "Arrow type", "unit", ""), columns),
         f"Supports evidence for: {'; '.join(report.controls)}.",

@@ -45,6 +45,8 @@ def main() -> int:
     for path, text in written_pages().items():
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
+    for path in set(IMAGES.glob("*.png")) - set(image_files()):
+        path.unlink()  # nothing shows it any more
     for path, content in drawn_images():
         path.write_bytes(content)
     ANSWERS.write_text(answers_json(), encoding="utf-8")
@@ -97,7 +99,7 @@ def drawn_images() -> Iterator[tuple[Path, bytes]]:
 
 def drawable() -> Mapping[str, tuple[Report[Any], pa.Table]]:
     """Return what is drawn, by the name of the image."""
-    return {name: (report, answer) for name, (report, answer) in pictured().items() if report.plot}
+    return {name: shown for name, shown in pictured().items() if shown[0].plot and shown[1].num_rows}
 
 
 def answers_json() -> str:

@@ -29,7 +29,14 @@ _TARGET = ReportColumn(
         EVENT_ID,
     ),
     plot=Points(at="effective_at", label="safeguard"),
-    controls=("SOC 2 CC6.6", "SOC 2 CC7.1", "SOC 2 CC8.1", "ISO/IEC 27001:2022 A.8.32", "NIST SP 800-53 r5 CM-3"),
+    controls=(
+        "SOC 2 CC6.6",
+        "SOC 2 CC6.7",
+        "SOC 2 CC7.1",
+        "SOC 2 CC8.1",
+        "ISO/IEC 27001:2022 A.8.32",
+        "NIST SP 800-53 r5 CM-3",
+    ),
     relations=(SAFEGUARDS,),
 )
 def control_changes() -> str:
@@ -142,7 +149,7 @@ def control_changes() -> str:
     plot=Spans(
         label=("safeguard", "resource_id"), start="effective_at", end="turned_on_at", meaning="while it was off"
     ),
-    controls=("SOC 2 CC6.6", "SOC 2 CC7.1", "ISO/IEC 27001:2022 A.8.32", "NIST SP 800-53 r5 CM-3"),
+    controls=("SOC 2 CC6.6", "SOC 2 CC6.7", "SOC 2 CC7.1", "ISO/IEC 27001:2022 A.8.32", "NIST SP 800-53 r5 CM-3"),
     relations=(SAFEGUARDS,),
 )
 def control_off_intervals(*, as_of: Moment = None) -> str:
