@@ -188,6 +188,20 @@ def test_an_event_that_a_window_does_not_return_any_more_is_named_once_and_stays
     assert [gone["id"]] in [each.returned for each in lake.ledger()[-1].collected]
 
 
+def test_an_event_that_moved_to_another_day_is_a_mutation_and_does_not_vanish_again_and_again(lake: af.Lake) -> None:
+    start_s = _at("2026-10-19T12:00:00Z")
+    events = [{"id": f"e{n}", "type": "logout.succeeded", "effective_at": start_s + n * 3600} for n in range(20)]
+    emulator = Emulator(events)
+    af.snapshot(lake, connected(emulator), start="2026-10-19", end="2026-10-21", workers=1)
+    emulator.replace({**events[0], "effective_at": start_s + 86_400})
+    runs = [af.snapshot(lake, connected(emulator), start="2026-10-19", end="2026-10-21", workers=1) for _ in range(3)]
+    named = [[each.vanished + each.returned for each in entry.collected] for entry in lake.ledger()]
+
+    assert [run.mutated for run in runs] == [1, 1, 1]
+    assert named[3] == [[], []]
+    assert len(ids(lake)) == 20
+
+
 def test_a_resweep_reads_further_back_than_the_overlap(organization: Sample, lake: af.Lake) -> None:
     late = organization.events[0]
     end = datetime.fromtimestamp(max(event["effective_at"] for event in organization.events), UTC) + timedelta(days=1)

@@ -55,7 +55,9 @@ class Writer:
         self._journal = Journal(
             number=self.number, kind="import", started_at=datetime.now(UTC), touched=[], quarantine=[]
         )
-        self._kept = {item.sha256 for _, item in read_quarantine(layout)}
+        held = [item for _, item in read_quarantine(layout)]
+        self._kept = {item.sha256 for item in held}
+        self._mutated = set(_placed(held))
         self._counts = Counts()
         self._lateness_s: int | None = None
         self._ids = Fingerprints()
@@ -131,7 +133,11 @@ class Writer:
             drop_walk(self._layout, instead_of)
 
     def missing(self, scope: str, window: Window, returned: Collection[str]) -> list[str]:
-        """Return the ids of a window that an earlier snapshot brought and that are not among those returned now."""
+        """Return the ids of a window that an earlier snapshot brought and that are not among those returned now.
+
+        An event that came again with a time outside the window is a mutation, and not missing.
+        """
+        moved = {id_ for id_, at in self._mutated if at not in window}
         snapshots = {entry.number for entry in self.entries if entry.kind == "snapshot" or entry.collected}
         found: list[str] = []
         for day in self._days_of(window):
@@ -141,7 +147,7 @@ class Writer:
             brought = [found_in == scope and number in snapshots for found_in, number in came]
             placed = zip(texts(rows, "id"), instants(rows, "effective_at"), brought, strict=True)
             found += [id_ for id_, at, is_own in placed if is_own and at in window and id_ not in returned]
-        return found
+        return [id_ for id_ in found if id_ not in moved]
 
     def vanished(self) -> dict[str, str]:
         """Return the scope of each event that the endpoint did not return any more, by id."""
@@ -238,6 +244,7 @@ class Writer:
             there = [item for number, item in read_quarantine(self._layout) if number == self.number]
             write_quarantine(self._layout, self.number, [*there, *fresh.values()])
             self._kept |= fresh.keys()
+            self._mutated |= set(_placed(fresh.values()))
 
 
 @contextlib.contextmanager
@@ -275,6 +282,12 @@ def _found_lake(layout: Layout) -> None:
 
 def _events(layout: Layout) -> Events:
     return Events(files=tuple(layout.partitions().values()))
+
+
+def _placed(items: Iterable[Kept]) -> Iterator[tuple[str, datetime]]:
+    """Return the id and the time of each mutation."""
+    events = flatten_texts(item.content for item in items if item.kind == "mutation").events
+    return zip(texts(events, "id"), instants(events, "effective_at"), strict=True)
 
 
 def _by_id(rows: pa.Table) -> dict[str, str]:
