@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from functools import cache, singledispatch
+from itertools import cycle
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 
 from auditframe.errors import ReportError
-from auditframe.reports import Bars, DailyBars, Heatmap, Points, Spans
+from auditframe.reports import REGISTRY, Bars, DailyBand, DailyBars, Heatmap, Marks, Points, Spans
 from auditframe.text import inert
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ _LINE_IN = 0.28
 _FRAME_IN = 1.6
 _DAILY_IN = 3.6
 _LEGEND_BELOW_IN = 0.62
+_LEGEND_COLUMNS = 5
 _LABEL_CHARS = 48
 _TITLE_CHARS = 64
 _FEW_DAYS = 8
@@ -45,6 +47,7 @@ _EDGE = 0.03  # of the time shown, left free on both sides
 
 # From the palette of Okabe and Ito, which colour-blind readers can tell apart.
 _BLUE, _ORANGE, _GREEN, _VERMILLION, _GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#767676"
+_PURPLE, _SKY = "#CC79A7", "#56B4E9"
 _FLAG_COLOURS = {True: _VERMILLION, False: _BLUE, None: _GREY}
 _MARKS = (("D", _ORANGE), ("o", _VERMILLION), ("s", _GREEN))
 
@@ -68,24 +71,44 @@ def plot(report: Report[Any], source: Source, /, *, ax: Axes | None = None, **pa
         ReportError: The report has no plot.
     """
     spec, answer = spec_of(report), report.arrow(source, **params)
+    beside = beside_of(report, source, **params)
     if ax is None:
         import matplotlib.pyplot as plt  # picks a backend, which a caller with Axes of its own does not need
 
         _, ax = plt.subplots(figsize=_size(spec, answer), layout="constrained")
-    return _titled(draw(spec, answer, ax), report)
+    return _titled(draw(spec, answer, ax, beside=beside), report)
 
 
 def figure(report: Report[Any], source: Source, /, **params: Any) -> Figure:
     """Draw a report's answer on a figure of its own, without a display; ``figure.savefig`` writes it to a file."""
-    return figure_of(report, report.arrow(source, **params))
+    return figure_of(report, report.arrow(source, **params), beside=beside_of(report, source, **params))
 
 
-def figure_of(report: Report[Any], answer: pa.Table) -> Figure:
-    """Draw an answer that a report has given, without asking again."""
+def figure_of(report: Report[Any], answer: pa.Table, *, beside: pa.Table | None = None) -> Figure:
+    """Draw an answer that a report has given, without asking again.
+
+    Args:
+        report: The report.
+        answer: Its answer.
+        beside: What `beside_of` gives; without it, marks are drawn on an empty plot.
+    """
     spec = spec_of(report)
     made = Figure(figsize=_size(spec, answer), layout="constrained")
-    _titled(draw(spec, answer, made.add_subplot()), report)
+    _titled(draw(spec, answer, made.add_subplot(), beside=beside), report)
     return made
+
+
+def beside_of(report: Report[Any], source: Source, /, **params: Any) -> pa.Table | None:
+    """Ask the report on whose plot a report's answer is marked, with those parameters that it has too.
+
+    Returns:
+        Its answer; None when the report's plot stands by itself.
+    """
+    if not isinstance(report.plot, Marks):
+        return None
+    other = REGISTRY[report.plot.beside]
+    shared = {parameter.name: params[parameter.name] for parameter in other.parameters if parameter.name in params}
+    return other.arrow(source, **shared)
 
 
 def spec_of(report: Report[Any]) -> PlotSpec:
@@ -99,20 +122,24 @@ def spec_of(report: Report[Any]) -> PlotSpec:
     return report.plot
 
 
-def draw(spec: PlotSpec, answer: pa.Table, ax: Axes) -> Axes:
+def draw(spec: PlotSpec, answer: pa.Table, ax: Axes, *, beside: pa.Table | None = None) -> Axes:
     """Draw what a spec asks for from an answer's columns.
 
     Args:
         spec: What to show.
         answer: A report's answer; the units of its columns become axis labels.
         ax: Where to draw.
+        beside: The answer on whose plot it is marked.
 
     Returns:
         The same Axes.
     """
     ax.spines[["top", "right"]].set_visible(False)
     rows = answer.to_pylist()
-    if rows:
+    if isinstance(spec, Marks) and beside is not None and beside.num_rows:
+        draw(spec_of(REGISTRY[spec.beside]), beside, ax)
+        _draw(spec, rows, ax, {})
+    elif rows:
         _draw(spec, rows, ax, _units(answer))
     else:
         _say(ax, "no findings" if "finding" in answer.schema.names else "no events")
@@ -155,6 +182,39 @@ def _draw_daily_bars(spec: DailyBars, rows: list[dict[str, Any]], ax: Axes, unit
     ax.set_ylabel(units[spec.value])
     ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     ax.yaxis.set_major_formatter("{x:,.0f}")
+
+
+@_draw.register(DailyBand)
+def _draw_daily_band(spec: DailyBand, rows: list[dict[str, Any]], ax: Axes, units: Mapping[str, str]) -> None:
+    days = [_number(row[spec.day]) + 0.5 for row in rows]  # a day's middle: what is marked beside it has its hour
+    limits, expected = ([row[column] for row in rows] for column in (spec.limit, spec.expected))
+    ax.bar(days, [row[spec.value] for row in rows], width=0.85, color=_BLUE)
+    _time_axis(ax, "time [UTC]")
+    ax.set_ylabel(units[spec.value])
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.fill_between(days, limits, step="mid", color=_GREY, alpha=0.25, linewidth=0, zorder=0)
+    ax.step(days, expected, where="mid", color=_GREY, linewidth=1.2)
+    bar, band = Patch(color=_BLUE, label="seen"), Patch(color=_GREY, alpha=0.25, label="in 99 of 100 days")
+    _legend(ax, [bar, Line2D([], [], color=_GREY, label="expected"), band])
+
+
+@_draw.register(Marks)
+def _draw_marks(spec: Marks, rows: list[dict[str, Any]], ax: Axes, units: Mapping[str, str]) -> None:
+    """Mark each row by a band in the height of the plot and a triangle at the top, for what is too short to be seen."""
+    kinds = sorted({row[spec.colour] for row in rows})
+    colours = dict(zip(kinds, cycle((_VERMILLION, _ORANGE, _GREEN, _PURPLE, _SKY, "black")), strict=False))
+    for row in rows:
+        start, end = _number(row[spec.start]), _number(row[spec.end])
+        colour = colours[row[spec.colour]]
+        ax.axvspan(start, end, color=colour, alpha=0.3, zorder=3)
+        ax.plot([(start + end) / 2], [0.97], "v", color=colour, transform=ax.get_xaxis_transform(), markersize=6)
+    if ax.get_legend() is None:  # nothing is drawn beneath
+        _time_axis(ax, "time [UTC]")
+        ax.set_yticks([])
+    old = ax.get_legend()
+    held = list(old.legend_handles) if old else []
+    marks = [Line2D([], [], linestyle="", marker="v", color=colours[kind], label=kind) for kind in kinds]
+    _legend(ax, [*(handle for handle in held if handle), *marks])
 
 
 @_draw.register(Spans)
@@ -210,7 +270,7 @@ def _draw_heatmap(spec: Heatmap, rows: list[dict[str, Any]], ax: Axes, units: Ma
 
 def _size(spec: PlotSpec, answer: pa.Table) -> tuple[float, float]:
     """Return the width and the height of a figure [in]."""
-    if isinstance(spec, DailyBars) or not answer.num_rows:
+    if isinstance(spec, DailyBars | DailyBand | Marks) or not answer.num_rows:
         return _WIDTH_IN, _DAILY_IN
     by_name = spec.label if isinstance(spec, Points) else spec.row if isinstance(spec, Heatmap) else None
     lines = len(answer[by_name].unique()) if by_name else answer.num_rows
@@ -244,7 +304,7 @@ def _legend(ax: Axes, handles: Sequence[Artist]) -> None:
         loc="upper right",
         bbox_to_anchor=(1, 0),
         bbox_transform=ax.transAxes + below,
-        ncols=len(handles),
+        ncols=min(len(handles), _LEGEND_COLUMNS),
         frameon=False,
         fontsize="small",
     )

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 RESULTS = Path(__file__).parent / "results" / "reliability.json"
 
 FULL = {"worlds": 10_000, "races": 200, "every": 1, "jobs": 5, "share": 1, "errors": 4, "draws": 20, "examples": 2_000}
-QUICK = {"worlds": 5, "races": 1, "every": 20_000, "jobs": 1, "share": 1_000, "errors": 1, "draws": 0, "examples": 2}
+QUICK = {"worlds": 2, "races": 1, "every": 20_000, "jobs": 1, "share": 1_000, "errors": 1, "draws": 0, "examples": 2}
 """The sizes of a run that proves only that the soak works."""
 
 

@@ -21,6 +21,7 @@ from auditframe.lake.layout import Description
 from auditframe.lake.quarantine import Kept
 from auditframe.lake.records import Collected, Counts, Entry, PartitionState, QuarantineState, Removal, Span
 from auditframe.schema import COLUMNS, arrow_schema
+from docs._anomalies import anomaly_tables
 from docs._markdown import block, code, page, table
 from docs._pages import ROOT
 from docs._reports import report_pages, report_table
@@ -155,6 +156,7 @@ def sections() -> dict[str, str]:
         "commands": command_table(),
         "layers": layers(),
         "reliability": reliability_table(),
+        "anomalies": anomaly_tables(),
         **record_tables(),
     }
 

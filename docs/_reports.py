@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from auditframe import reports
 from auditframe.client import Client
-from auditframe.lake import Lake
+from auditframe.lake import Events, Lake
 from auditframe.render import to_records, to_table
 from auditframe.reports import REGISTRY, controls
 from auditframe.snapshot import snapshot
@@ -55,9 +55,10 @@ def pictured() -> Mapping[str, tuple[Report[Any], pa.Table]]:
     """Return what is shown, by the name of the image: every report as it is asked by default, and some asked closer."""
     with tempfile.TemporaryDirectory() as folder:
         lake = _collected(Path(folder))
-        answers = {name: (report, report.arrow(lake)) for name, report in REGISTRY.items()}
+        events = Events(table=lake.to_arrow(), lake=lake.path)  # its files are opened once, not for each
+        answers = {name: (report, report.arrow(events)) for name, report in REGISTRY.items()}
         return answers | {
-            name: (REGISTRY[asked], REGISTRY[asked].arrow(lake, **values))
+            name: (REGISTRY[asked], REGISTRY[asked].arrow(events, **values))
             for name, (asked, values) in _asked_closer(answers["resource_history"][1]).items()
         }
 

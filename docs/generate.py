@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auditframe.plots import figure_of
+from auditframe.reports import Marks
 from docs._pages import ROOT, endpoint, run_page
 from docs._reference import PAGES, sections
 from docs._reports import pictured
@@ -91,9 +92,11 @@ def image_files() -> Iterator[Path]:
 
 def drawn_images() -> Iterator[tuple[Path, bytes]]:
     """Draw every plot."""
-    for name, (report, answer) in drawable().items():
+    shown = drawable()
+    for name, (report, answer) in shown.items():
         content = io.BytesIO()
-        figure_of(report, answer).savefig(content, format="png", dpi=DPI, metadata={"Software": None})
+        beside = shown[report.plot.beside][1] if isinstance(report.plot, Marks) else None
+        figure_of(report, answer, beside=beside).savefig(content, format="png", dpi=DPI, metadata={"Software": None})
         yield IMAGES / f"{name}.png", content.getvalue()
 
 

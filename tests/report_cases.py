@@ -3,16 +3,53 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from auditframe.flatten import Flattened, flatten_events
 from auditframe.lake import Lake
 from auditframe.lake.records import Collected, Span
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from auditframe.reports import Report
+
 CASES = Path(__file__).parent / "cases"
 SEEN_AT = "2026-02-01T00:00:00Z"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A case of a report; its lake is made, and asked, when a test first looks at it, and changed by none.
+
+    Attributes:
+        report: The report.
+        case: The case; see `cases_of`.
+        folder: Where the lake and the files of the case are.
+    """
+
+    report: Report[Any]
+    case: dict[str, Any]
+    folder: Path
+
+    @cached_property
+    def parameters(self) -> dict[str, Any]:
+        """What the report is asked with."""
+        return parameters_of(self.case, self.folder)
+
+    @cached_property
+    def lake(self) -> Lake:
+        """The events, as they arrived."""
+        return lake_of(self.case, self.folder / "lake")
+
+    @cached_property
+    def answer(self) -> pa.Table:
+        """What the report answers about the lake."""
+        return self.report.arrow(self.lake, **self.parameters)
 
 
 def cases_of(name: str) -> list[dict[str, Any]]:

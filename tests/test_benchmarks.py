@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.zoneless  # what is claimed is that they run
+
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 SAYS = {
+    "anomalies": ("login_failure_anomalies", "5 failures in 10 minutes", "hourly median/MAD > 3.5", "quiet with any"),
     "flatten": ("auditframe.flatten", "pandas.json_normalize"),
     "reports": ("bare [s]", "peak [MiB]", "events_per_day"),
     "collection": ("workers_8_s", "ratio"),

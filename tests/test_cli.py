@@ -23,13 +23,15 @@ from auditframe.cli import COMMANDS, cli
 from auditframe.cli.ask import report as report_group
 from auditframe.emulator import Behaviour, Emulator, Fault, serve
 from auditframe.lake import Lake
-from auditframe.reports import REGISTRY
+from auditframe.reports import REGISTRY, Report
+from auditframe.reports._source import as_events
 from auditframe.sample import sample, to_jsonl
 from auditframe.schema import COLUMN_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import pyarrow as pa
     from click.testing import Result
 
 KEY = "sk-admin-emulator"
@@ -398,11 +400,22 @@ def test_a_summary_and_data_cannot_both_go_to_stdout(events_file: Path) -> None:
 
 
 @pytest.mark.parametrize("name", REGISTRY)
-def test_every_report_is_a_command_that_answers(lake: Path, name: str) -> None:
+def test_every_report_is_a_command_that_answers(lake: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It asks the report of the whole lake, as anybody would, and writes every row of the answer."""
+    asked: list[tuple[Report[Any], Any, dict[str, Any], int]] = []
+
+    def ask(report: Report[Any], source: Any, **params: Any) -> pa.Table:
+        answer = arrow(report, source, **params)
+        asked.append((report, as_events(source), params, len(answer)))
+        return answer
+
+    arrow = Report.arrow
+    monkeypatch.setattr(Report, "arrow", ask)
     done = run("report", name, "--lake", lake, "--format", "json")
+    report, defaults = REGISTRY[name], {each.name: each.default for each in REGISTRY[name].parameters}
 
     assert done.exit_code == 0, done.output
-    assert len(json.loads(done.stdout)) == len(REGISTRY[name].arrow(lake))
+    assert asked[-1] == (report, Lake(lake).events, defaults, len(json.loads(done.stdout)))
 
 
 @pytest.mark.parametrize("name", REGISTRY)

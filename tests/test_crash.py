@@ -1,4 +1,7 @@
-"""A snapshot is killed, or stopped by hand, at every step it takes on the disk; the lake must not mind."""
+"""A snapshot is killed, or stopped by hand, at any step it takes on the disk; the lake must not mind.
+
+Here at steps that are spread evenly over all of them, and at every one under AUDITFRAME_SOAK=1.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,7 @@ import pytest
 
 import auditframe as af
 from tests.fake_endpoint import DAY_S, KEY, Endpoint, Told, make_events, make_one, midnight, serving
+from tests.soak import sampled
 from tests.test_end_to_end import (
     assert_equals_truth,
     assert_ledger_holds,
@@ -32,6 +36,8 @@ from tests.test_end_to_end import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+pytestmark = pytest.mark.zoneless  # it kills at writes; which UTC day they are for is proved without kills
 
 NURSERY = """
 import json, os, pathlib, signal, sys
@@ -179,7 +185,7 @@ def test_a_first_snapshot_killed_at_any_step_is_completed_by_the_next(
     events = few_events()
     with serving(Endpoint(events)) as endpoint:
         steps = steps_of(nursery, endpoint, tmp_path / "calm", start=ago(3))
-        for at in range(first, steps + 1, 7):
+        for at in sampled(range(first, steps + 1), most=4, seed=first):
             lake = tmp_path / str(at)
             assert nursery.run(endpoint, lake, start=ago(3), at=at, how=how) == {"end": "killed"}
             assert_is_readable(lake, events)
@@ -188,9 +194,9 @@ def test_a_first_snapshot_killed_at_any_step_is_completed_by_the_next(
     assert steps > 20
 
 
-@pytest.mark.parametrize("how", ["killed", "torn"])
+@pytest.mark.parametrize(("how", "seed"), [("killed", 1), ("torn", 2)])
 def test_a_later_snapshot_killed_at_any_step_leaves_no_partition_that_the_ledger_does_not_know(
-    tmp_path: Path, nursery: Nursery, how: str
+    tmp_path: Path, nursery: Nursery, how: str, seed: int
 ) -> None:
     """The rerun reads only the last day again, so it meets none of the older partitions that the killed run changed."""
     events = few_events()
@@ -200,7 +206,7 @@ def test_a_later_snapshot_killed_at_any_step_leaves_no_partition_that_the_ledger
         endpoint.events = events + late
         shutil.copytree(tmp_path / "before", tmp_path / "calm")
         steps = steps_of(nursery, endpoint, tmp_path / "calm", start=ago(3))
-        for at in range(1, steps + 1, 3):
+        for at in sampled(range(1, steps + 1), most=6, seed=seed):
             lake = tmp_path / str(at)
             shutil.copytree(tmp_path / "before", lake)
             assert nursery.run(endpoint, lake, start=ago(3), at=at, how=how) == {"end": "killed"}
@@ -291,7 +297,7 @@ def test_ctrl_c_at_any_step_on_the_disk_leaves_a_ledger_that_adds_up(tmp_path: P
     events = few_events()
     with serving(Endpoint(events)) as endpoint:
         steps = steps_of(nursery, endpoint, tmp_path / "calm", start=ago(3))
-        for at in range(1, steps + 1, 5):
+        for at in sampled(range(1, steps + 1), most=5, seed=3):
             lake = tmp_path / str(at)
             ended = nursery.run(endpoint, lake, start=ago(3), at=at, how="interrupted")
             assert ended["end"] in ("SnapshotInterrupted", "KeyboardInterrupt", "done"), (at, ended)

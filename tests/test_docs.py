@@ -89,6 +89,7 @@ def test_the_two_commands_stand_on_the_first_screen() -> None:
     assert [line.split("  ")[0] for line in first_screen if line.startswith("make ")] == ["make demo", "make test"]
 
 
+@pytest.mark.zoneless  # pages and links
 def test_the_documentation_builds_without_a_warning(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "sphinx", "-W", "-q", "-b", "html", str(ROOT / "docs"), str(tmp_path)]
     built = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own command

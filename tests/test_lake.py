@@ -32,6 +32,7 @@ from auditframe.lake.index import Fingerprints
 from auditframe.lake.merge import texts
 from auditframe.lake.merkle import merkle_root
 from auditframe.schema import arrow_schema
+from tests.soak import IS_SOAK
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -161,7 +162,7 @@ small_events = st.lists(
 )
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50 if IS_SOAK else 4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(small_events, small_events, st.randoms(use_true_random=False))
 def test_merging_is_idempotent_commutative_and_associative(
     tmp_path_factory: pytest.TempPathFactory, one: list[dict[str, Any]], other: list[dict[str, Any]], random: Any

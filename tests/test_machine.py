@@ -35,7 +35,7 @@ def unspoken_for(_: Any) -> None:
 
 @pytest.mark.parametrize(
     ("name", "bug", "seed"),
-    [("merge", drop_a_row, 2), ("removed_by", forgotten, 1), ("recover", unspoken_for, 2)],
+    [("merge", drop_a_row, 3), ("removed_by", forgotten, 6), ("recover", unspoken_for, 2)],
     ids=["a row is dropped", "removals are forgotten", "nobody speaks for a killed run"],
 )
 def test_a_planted_bug_is_found(monkeypatch: pytest.MonkeyPatch, name: str, bug: Any, seed: int) -> None:

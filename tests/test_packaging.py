@@ -10,6 +10,8 @@ import pytest
 
 from auditframe import __version__
 
+pytestmark = pytest.mark.zoneless  # a wheel holds files
+
 ROOT = Path(__file__).parents[1]
 
 _PROBE = """

@@ -14,7 +14,7 @@ from matplotlib.text import Text
 from auditframe import plots, reports
 from auditframe.errors import ReportError
 from auditframe.flatten import flatten_events
-from auditframe.reports import REGISTRY, Bars, DailyBars, Heatmap, Points, Report, Spans
+from auditframe.reports import REGISTRY, Bars, DailyBand, DailyBars, Heatmap, Marks, Points, Report, Spans
 from auditframe.schema import arrow_schema
 from tests.report_cases import cases_of, lake_of, parameters_of
 
@@ -210,6 +210,60 @@ def test_points_of_the_rarest_labels_are_left_out_and_counted() -> None:
 
     assert "l20" not in words(ax)
     assert ax.get_xlabel() == "time [UTC]\nand 1 more with 20 points, not shown"
+
+
+def _day(day: int, failures: int) -> dict[str, Any]:
+    return {"day": date(2026, 1, day), "failures": failures, "expected": 2.5, "limit": 6}
+
+
+def test_a_band_stands_behind_the_bars_of_its_days() -> None:
+    ax = drawn(DailyBand("day", "failures", "expected", "limit"), [_day(1, 2), _day(2, 9)])
+    (band,) = ax.collections
+    legend = ax.get_legend()
+    assert legend is not None
+
+    assert [bar.get_height() for bar in ax.patches] == [2, 9]  # type: ignore[attr-defined]
+    assert band.get_paths()[0].get_extents().y1 == 6
+    assert [text.get_text() for text in legend.get_texts()] == ["seen", "expected", "in 99 of 100 days"]
+
+
+MARKS = Marks(start="start", end="end", colour="pattern", beside="login_failures_per_day")
+
+
+def _marked(beside: pa.Table | None) -> Axes:
+    at = pa.scalar(START, pa.timestamp("s", "UTC")).as_py()
+    rows = [{"start": at, "end": at, "pattern": pattern} for pattern in ("burst", "spray")]
+    return plots.draw(MARKS, pa.Table.from_pylist(rows), Figure(layout="constrained").add_subplot(), beside=beside)
+
+
+def test_marks_stand_on_the_plot_of_the_report_beside_them() -> None:
+    beside = reports.login_failures_per_day.arrow(events_by(["a@example.com"], types=("login.failed",)))
+    legend = _marked(beside).get_legend()
+    assert legend is not None
+
+    assert [text.get_text() for text in legend.get_texts()][:2] == ["seen", "expected"]
+    assert [text.get_text() for text in legend.get_texts()][-2:] == ["burst", "spray"]
+
+
+def test_marks_without_a_plot_beside_them_stand_alone() -> None:
+    ax = _marked(None)
+    legend = ax.get_legend()
+    assert legend is not None
+
+    assert [text.get_text() for text in legend.get_texts()] == ["burst", "spray"]
+    assert ax.get_xlabel() == "time [UTC]"
+
+
+def test_the_plot_beside_is_asked_with_the_parameters_that_both_reports_have() -> None:
+    events = events_by(["a@example.com"] * 200, types=("login.failed", "login.succeeded"))
+    beside = plots.beside_of(reports.login_failure_anomalies, events, fdr=0.05, history_days=1)
+
+    assert beside == reports.login_failures_per_day.arrow(events, history_days=1)
+    assert beside != reports.login_failures_per_day.arrow(events)
+
+
+def test_a_plot_that_stands_by_itself_asks_nothing_else() -> None:
+    assert plots.beside_of(reports.events_per_day, events_by(["a@example.com"])) is None
 
 
 def test_plot_draws_where_it_is_told() -> None:

@@ -18,10 +18,23 @@ from auditframe import reports
 from auditframe.catalogue import SEVERITIES, catalogue
 from auditframe.errors import FileError, LakeNotFoundError, ParameterError, ReportError, UnknownReportError
 from auditframe.lake import Events
-from auditframe.reports import REGISTRY, Bars, DailyBars, Heatmap, Points, Report, ReportColumn, Spans, controls
+from auditframe.reports import (
+    REGISTRY,
+    Bars,
+    DailyBand,
+    DailyBars,
+    Heatmap,
+    Marks,
+    Points,
+    Report,
+    ReportColumn,
+    Spans,
+    controls,
+)
 from auditframe.reports._columns import FINDING_COLUMNS
+from auditframe.reports._source import as_events
 from auditframe.schema import arrow_schema
-from tests.report_cases import CASES, cases_of, events_of, flat, lake_of, parameters_of
+from tests.report_cases import CASES, Asked, cases_of, events_of, flat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -51,15 +64,24 @@ every_report = pytest.mark.parametrize("report", REGISTRY.values(), ids=REGISTRY
 CHECKS = {name: report for name, report in REGISTRY.items() if report.is_check}
 every_check = pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)
 
-ALL_CASES = [(REGISTRY[name], case) for name in REGISTRY for case in cases_of(name)]
-PLAIN_CASES = [(report, case) for report, case in ALL_CASES if not case.get("lake_only")]
+ALL_CASES = [(name, number) for name in REGISTRY for number in range(len(cases_of(name)))]
+PLAIN_CASES = [(name, number) for name, number in ALL_CASES if not cases_of(name)[number].get("lake_only")]
+CHECK_CASES = [(name, number) for name, number in ALL_CASES if name in CHECKS]
 
 
-def every(cases: list[tuple[Report[Any], dict[str, Any]]]) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize(("report", "case"), cases, ids=[report.name for report, _ in cases])
+def every(cases: list[tuple[str, int]]) -> pytest.MarkDecorator:
+    ids = [f"{name}-{number}" for name, number in cases]
+    return pytest.mark.parametrize("asked", cases, indirect=True, scope="module", ids=ids)
 
 
-every_case, every_plain_case = every(ALL_CASES), every(PLAIN_CASES)
+every_case, every_plain_case, every_case_of_a_check = every(ALL_CASES), every(PLAIN_CASES), every(CHECK_CASES)
+
+
+@pytest.fixture(scope="module")
+def asked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Asked:
+    """A case of a report; the tests of a case follow one another, so that they share its lake."""
+    name, number = request.param
+    return Asked(REGISTRY[name], cases_of(name)[number], tmp_path_factory.mktemp("case"))
 
 
 def plain(value: object) -> object:
@@ -70,6 +92,11 @@ def plain(value: object) -> object:
 
 def rows_of(answer: pa.Table) -> list[dict[str, object]]:
     return [{name: plain(value) for name, value in row.items()} for row in answer.to_pylist()]
+
+
+def shuffled_events(asked: Asked, *, seed: int) -> list[dict[str, Any]]:
+    events = events_of(asked.case)
+    return random.Random(seed).sample(events, len(events))  # noqa: S311 - no secret
 
 
 def refused_in(sql: str) -> list[str]:
@@ -156,6 +183,11 @@ def test_a_plot_names_declared_columns(report: Report[Any]) -> None:
             named = {at, label}
         case Heatmap(row, column, value):
             named = {row, column, value}
+        case DailyBand(day, value, expected, limit):
+            named = {day, value, expected, limit}
+        case Marks(start, end, colour, beside):
+            named = {start, end, colour}
+            assert REGISTRY[beside].plot is not None
         case None:
             named = set()
 
@@ -245,37 +277,44 @@ def test_an_unknown_report_is_named_with_its_neighbour() -> None:
 
 
 @every_plain_case
-def test_a_table_gives_the_answer_worked_out_by_hand(report: Report[Any], case: dict[str, Any], tmp_path: Path) -> None:
-    answer = report.arrow(flat(events_of(case)).events, **parameters_of(case, tmp_path))
+def test_a_table_gives_the_answer_worked_out_by_hand_in_whatever_order_events_arrive(asked: Asked) -> None:
+    answer = asked.report.arrow(flat(shuffled_events(asked, seed=0)).events, **asked.parameters)
 
-    assert rows_of(answer) == case["expected"]
+    assert rows_of(answer) == asked.case["expected"]
 
 
 @every_plain_case
-def test_a_dataframe_gives_the_same_answer(report: Report[Any], case: dict[str, Any], tmp_path: Path) -> None:
-    answer = report.arrow(flat(events_of(case)).to_pandas(), **parameters_of(case, tmp_path))
+def test_a_dataframe_in_another_order_gives_the_same_answer(asked: Asked) -> None:
+    answer = asked.report.arrow(flat(shuffled_events(asked, seed=1)).to_pandas(), **asked.parameters)
 
-    assert rows_of(answer) == case["expected"]
+    assert rows_of(answer) == asked.case["expected"]
 
 
 @every_case
-def test_a_lake_and_its_path_give_the_same_answer(report: Report[Any], case: dict[str, Any], tmp_path: Path) -> None:
-    lake, parameters = lake_of(case, tmp_path / "lake"), parameters_of(case, tmp_path)
+def test_a_lake_gives_the_same_answer(asked: Asked) -> None:
+    assert rows_of(asked.answer) == asked.case["expected"]
 
-    for source in (lake, str(lake.path)):
-        assert rows_of(report.arrow(source, **parameters)) == case["expected"]
+
+@every_case
+def test_the_path_of_a_lake_is_the_same_source(asked: Asked) -> None:
+    """A report sees its source as `Events` alone: equal ones give the same answer."""
+    assert as_events(str(asked.lake.path)) == as_events(asked.lake)
 
 
 @every_plain_case
-def test_files_and_a_window_of_a_lake_give_the_same_answer(
-    report: Report[Any], case: dict[str, Any], tmp_path: Path
-) -> None:
-    lake, parameters = lake_of(case, tmp_path / "lake"), parameters_of(case, tmp_path)
-    lines = [json.dumps(event, separators=(",", ":")) for event in events_of(case)]
-    (tmp_path / "events.jsonl").write_text("\n".join(lines), encoding="utf-8")
+def test_a_window_of_a_lake_gives_the_same_answer(asked: Asked) -> None:
+    answer = asked.report.arrow(asked.lake.window("2000-01-01", "2100-01-01"), **asked.parameters)
 
-    for source in (lake.window("2000-01-01", "2100-01-01"), tmp_path / "events.jsonl"):
-        assert rows_of(report.arrow(source, **parameters)) == case["expected"]
+    assert rows_of(answer) == asked.case["expected"]
+
+
+@every_plain_case
+def test_files_give_the_same_answer(asked: Asked, tmp_path: Path) -> None:
+    lines = [json.dumps(event, separators=(",", ":")) for event in events_of(asked.case)]
+    (tmp_path / "events.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    answer = asked.report.arrow(tmp_path / "events.jsonl", **asked.parameters)
+
+    assert rows_of(answer) == asked.case["expected"]
 
 
 def test_parquet_files_give_the_same_answer(tmp_path: Path) -> None:
@@ -284,16 +323,6 @@ def test_parquet_files_give_the_same_answer(tmp_path: Path) -> None:
 
     for source in (tmp_path / "events.parquet", str(tmp_path / "*.parquet")):
         assert rows_of(report.arrow(source)) == case["expected"]
-
-
-@every_plain_case
-def test_the_order_of_arrival_changes_nothing(report: Report[Any], case: dict[str, Any], tmp_path: Path) -> None:
-    parameters = parameters_of(case, tmp_path)
-    for seed in range(2):
-        events = random.Random(seed).sample(events_of(case), len(events_of(case)))  # noqa: S311 - no secret
-        answer = report.arrow(flat(events).events, **parameters)
-
-        assert rows_of(answer) == case["expected"]
 
 
 # What every check promises.
@@ -311,25 +340,21 @@ def test_a_check_has_a_case_with_a_finding_and_one_without(check: Report[Any]) -
     assert found == {True, False}
 
 
-@every_check
-def test_a_finding_has_an_id_of_its_own_a_severity_events_and_a_sentence(check: Report[Any], tmp_path: Path) -> None:
-    for number, case in enumerate(cases_of(check.name)):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        answer = check.arrow(lake_of(case, folder / "lake"), **parameters_of(case, folder)).to_pylist()
-        highest = SEVERITIES.index(check.severity or "info")
+@every_case_of_a_check
+def test_a_finding_has_an_id_of_its_own_a_severity_events_and_a_sentence(asked: Asked) -> None:
+    answer, highest = asked.answer.to_pylist(), SEVERITIES.index(asked.report.severity or "info")
 
-        assert len({row["finding"] for row in answer}) == len(answer)
-        assert all(row["finding"].startswith(f"{check.name}:") for row in answer)
-        assert all(SEVERITIES.index(row["severity"]) <= highest for row in answer)
-        assert all(row["event_ids"] and row["why"].endswith(".") and row["effective_at"] for row in answer)
+    assert len({row["finding"] for row in answer}) == len(answer)
+    assert all(row["finding"].startswith(f"{asked.report.name}:") for row in answer)
+    assert all(SEVERITIES.index(row["severity"]) <= highest for row in answer)
+    assert all(row["event_ids"] and row["why"].endswith(".") and row["effective_at"] for row in answer)
 
 
 @every_case
-def test_event_ids_are_ids_of_events(report: Report[Any], case: dict[str, Any], tmp_path: Path) -> None:
-    known = {event["id"] for event in events_of(case)}
+def test_event_ids_are_ids_of_events(asked: Asked) -> None:
+    known = {event["id"] for event in events_of(asked.case)}
 
-    for row in report.arrow(lake_of(case, tmp_path / "lake"), **parameters_of(case, tmp_path)).to_pylist():
+    for row in asked.answer.to_pylist():
         named = {value for name, value in row.items() if name == "event_id" or name.endswith("_event_id")}
         assert {*row.get("event_ids", ()), *named} - {None} <= known
 

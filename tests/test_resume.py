@@ -46,7 +46,7 @@ def lake(tmp_path: Path) -> af.Lake:
 
 
 def ids(lake: af.Lake) -> list[str]:
-    return sorted(map(str, lake.to_arrow()["id"].to_pylist())) if lake.exists() else []
+    return sorted(map(str, lake.arrow("SELECT id FROM events")["id"].to_pylist())) if lake.exists() else []
 
 
 def truth(events: Any) -> list[str]:
@@ -61,13 +61,15 @@ def one_day(count: int, *, in_a_second: int = 1) -> list[dict[str, Any]]:
 
 def run_until_covered(lake: af.Lake, emulators: Iterator[Emulator], *, window: Window, **bounds: Any) -> None:
     """Run snapshots with bounds until the window is covered; each must bring the lake forward."""
+    before = state(lake)
     for _ in range(150):
-        before = state(lake)
         with contextlib.suppress(SnapshotInterrupted):
             af.snapshot(lake, connected(next(emulators)), start=window.start, end=window.end, **bounds)
         if all(lake.coverage(scope) == (window,) for scope in ("organization", "tenant")):
             return
-        assert state(lake) != before
+        now = state(lake)
+        assert now != before
+        before = now
     raise AssertionError("not covered after 150 runs")
 
 

@@ -15,6 +15,7 @@ from auditframe.client import Retry
 from auditframe.emulator import Behaviour, Emulator, Fault, RateLimit
 from auditframe.errors import AuthError, NetworkError, SnapshotInterrupted, WindowError
 from auditframe.lake.records import Counts, Entry
+from auditframe.snapshot import _plan
 from auditframe.snapshot._plan import MOST_OVERLAP, OVERLAP, overlap_after, plan_windows
 from auditframe.window import ALWAYS, Window, union
 from tests.conftest import HASTY, KEY, connected
@@ -209,7 +210,8 @@ def test_a_resweep_reads_further_back_than_the_overlap(organization: Sample, lak
     punctual = [event for event in organization.events if event is not late]
     af.snapshot(lake, connected(Emulator(punctual)), start=start, end=end)
     without = af.snapshot(lake, connected(Emulator(organization.events)), end=end)
-    deep = af.snapshot(lake, connected(Emulator(organization.events)), end=end, resweep=timedelta(days=200))
+    back = datetime.now(UTC) - start
+    deep = af.snapshot(lake, connected(Emulator(organization.events)), end=end, resweep=back)
 
     assert (without.late, deep.late) == (0, 1)
     assert deep.lateness_s is not None
@@ -232,7 +234,10 @@ def test_a_rate_limit_costs_at_most_a_tenth_more_requests(lake: af.Lake, retry_a
     assert 0 < statuses.count(429) <= 16
 
 
-def test_a_resweep_reads_as_far_back_as_it_says_though_a_start_is_given(organization: Sample, lake: af.Lake) -> None:
+def test_a_resweep_reads_as_far_back_as_it_says_though_a_start_is_given(
+    organization: Sample, lake: af.Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_plan, "MOST_DAYS", 30)  # the rest of the 9,999 is one window
     client = connected(Emulator(organization.events))
     deep = af.snapshot(lake, client, start="-1d", resweep="9999d")
 

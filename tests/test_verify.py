@@ -33,6 +33,7 @@ from auditframe.lake.storage import writer_lock
 from auditframe.lake.strangers import days_there
 from auditframe.lake.verify import verify
 from auditframe.schema import arrow_schema
+from tests.soak import IS_SOAK
 from tests.tampering import (
     DAY_S,
     T0,
@@ -137,9 +138,8 @@ def test_a_sound_lake_of_every_kind_of_file_has_no_fault(lake: Lake) -> None:
 
 def test_no_flipped_byte_goes_unnoticed(lake: Lake) -> None:
     """AUDITFRAME_SOAK=1 tries every byte of every file, twice; else a seeded sample of them."""
-    is_soak = os.environ.get("AUDITFRAME_SOAK") == "1"
     before = {path: path.read_bytes() for path in files_of(lake.path)}
-    found = undetected_flips(lake.path, every=1 if is_soak else 401, seed=20261124)
+    found = undetected_flips(lake.path, every=1 if IS_SOAK else 1_009, seed=20261124)
 
     assert found == Tampering(found.tried, ())
     assert found.tried >= 2 * len(before)

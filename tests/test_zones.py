@@ -17,6 +17,7 @@ import pytest
 import auditframe as af
 from auditframe.emulator import Emulator
 from auditframe.flatten import flatten_events
+from auditframe.snapshot import _plan
 from auditframe.window import Window, midnight, parse_instant, split_days
 from tests.conftest import connected
 
@@ -56,6 +57,9 @@ PER_DAY = {
     "2038-01-19": 2,
     "2106-02-07": 2,
 }
+CHANGES = ("2026-03-08", "2026-04-04", "2026-10-25", "2026-11-01")
+"""Those of these days on which clocks somewhere go forward or back."""
+
 EVENTS: list[dict[str, Any]] = [
     {"id": f"e{at}", "type": "login.succeeded", "effective_at": at} for at in sorted(INSTANTS)
 ]
@@ -153,9 +157,16 @@ def test_a_report_counts_utc_days(lake: af.Lake) -> None:
 
 
 @pytest.mark.usefixtures("zone")
-def test_a_snapshot_collects_instants_that_are_yet_to_come_into_their_utc_days(tmp_path: Path) -> None:
-    lake = af.Lake(tmp_path / "lake")
-    af.snapshot(lake, connected(Emulator(EVENTS)), start="2024-02-01")
+def test_a_snapshot_collects_instants_that_are_yet_to_come_into_their_utc_days(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A change of clocks is read in a window of its day; of the days on which nothing happens only the last are."""
+    monkeypatch.setattr(_plan, "MOST_DAYS", 3)
+    lake, client = af.Lake(tmp_path / "lake"), connected(Emulator(EVENTS))
+    for day in CHANGES:
+        found = af.snapshot(lake, client, start=day, end=parse_instant(day) + timedelta(days=1))
+        assert found.new == PER_DAY[day]
+    af.snapshot(lake, client, start="2024-02-01")
 
     assert days_of(lake) == list(PER_DAY)
     assert lake.verify() == ()

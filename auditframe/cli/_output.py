@@ -106,12 +106,12 @@ def write_file(path: Path, data: str | bytes) -> None:
         raise FileError(f"{path} cannot be written: {error.strerror}.", path=path) from error
 
 
-def write_plot(path: Path, report: Report[Any], answer: pa.Table) -> None:
-    """Draw an answer and write it in the format that the file's name asks for."""
+def write_plot(path: Path, report: Report[Any], answer: pa.Table, *, beside: pa.Table | None = None) -> None:
+    """Draw an answer, marked on what is beside it, and write it in the format that the file's name asks for."""
     from auditframe.plots import figure_of  # matplotlib
 
     picture = io.BytesIO()
-    figure_of(report, answer).savefig(picture, format=path.suffix.lower()[1:], dpi=PICTURE_DPI)
+    figure_of(report, answer, beside=beside).savefig(picture, format=path.suffix.lower()[1:], dpi=PICTURE_DPI)
     write_file(path, picture.getvalue())
 
 

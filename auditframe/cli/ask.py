@@ -120,10 +120,13 @@ def report_command(asked: Report[Any]) -> click.Command:
         if explain:
             click.echo(_explained(asked, params))
             return
-        answer = asked.arrow(_source(**rest), **params)
+        source = _source(**rest)
+        answer = asked.arrow(source, **params)
         output.write(answer)
         if plot is not None:
-            write_plot(plot, asked, answer)
+            from auditframe.plots import beside_of  # matplotlib
+
+            write_plot(plot, asked, answer, beside=beside_of(asked, source, **params))
             say(f"The plot is {plot}.")
         if fail_on is not None and _is_found(answer, fail_on):
             click.get_current_context().exit(FOUND)

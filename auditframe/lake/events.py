@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import tempfile
 from dataclasses import astuple, dataclass, fields, replace
 from functools import cache
 from pathlib import Path
@@ -21,6 +23,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     import pandas as pd
+
+    Question = tuple[str, Mapping[str, Any]]
+    """One SELECT, and the values of its parameters."""
+
+MEMORY_LIMIT = "AUDITFRAME_MEMORY_LIMIT"
+"""The environment variable that bounds what the engine holds in memory, such as 300MB; unset for what it finds."""
 
 _ATTEMPTS = 10
 """How often a question is asked whose files are replaced while it is answered."""
@@ -70,7 +78,12 @@ class Events:
         return self.arrow(query, params).to_pandas()
 
     def arrow(
-        self, query: str, params: Mapping[str, Any] | None = None, *, beside: Mapping[str, pa.Table] | None = None
+        self,
+        query: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        beside: Mapping[str, pa.Table] | None = None,
+        first: Mapping[str, Question] | None = None,
     ) -> pa.Table:
         """Ask one SELECT and get an Arrow table; as `sql` otherwise.
 
@@ -78,15 +91,17 @@ class Events:
             query: As `sql`.
             params: As `sql`.
             beside: Further tables that the query may name.
+            first: Questions that are asked before, in their order, and whose answers the query may name. They stay in
+                the engine, which puts on disk what its memory cannot hold.
         """
         for _ in range(_ATTEMPTS):
             before = self._stamps()
             try:
-                answer = self._ask(query, params or {}, beside or {})
+                answer = self._ask((query, params or {}), beside or {}, first or {})
             except duckdb.Error as error:
                 if self._stamps() == before:
                     self._check_files()
-                    raise ReportError(f"The engine refuses this SQL. {_first_line(error)}", report=None) from error
+                    raise ReportError(_refusal(error), report=None) from error
             else:
                 if self._stamps() == before:
                     return answer
@@ -104,10 +119,13 @@ class Events:
         """Return all events as a DataFrame, ordered by ``effective_at``, then ``id``."""
         return self.to_arrow().to_pandas()
 
-    def _ask(self, query: str, params: Mapping[str, Any], beside: Mapping[str, pa.Table]) -> pa.Table:
+    def _ask(self, question: Question, beside: Mapping[str, pa.Table], first: Mapping[str, Question]) -> pa.Table:
+        query, params = question
         with self._connect() as connection:
             for name, table in beside.items():
                 connection.register(name, table)
+            for name, (sql, values) in first.items():
+                connection.execute(f"CREATE TEMP TABLE {name} AS {sql}", dict(values))
             kinds = [statement.type for statement in connection.extract_statements(query)]
             if kinds != [duckdb.StatementType.SELECT]:
                 raise ReportError(
@@ -134,8 +152,13 @@ class Events:
     @contextlib.contextmanager
     def _connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """Open an engine that sees these events and nothing else: no other file, no network, no Python variable."""
-        with duckdb.connect(":memory:", config=_CONFIG) as connection:
+        with (
+            tempfile.TemporaryDirectory(prefix="auditframe-") as scratch,
+            duckdb.connect(":memory:", config=_CONFIG) as connection,
+        ):
             connection.execute("SET TimeZone = 'UTC'")
+            connection.execute("SET temp_directory = $scratch", {"scratch": scratch})
+            _limit_memory(connection)
             folders = sorted({str(file.parent) for file in self.files})
             connection.execute("SET allowed_directories = $folders", {"folders": folders})
             connection.execute("SET enable_external_access = false")
@@ -165,6 +188,26 @@ def _catalogue_table() -> pa.Table:
     rows = [astuple(type_) for type_ in catalogue().values()]
     names = [field.name for field in fields(EventType)]
     return pa.table(dict(zip(names, zip(*rows, strict=True), strict=True)))
+
+
+def _refusal(error: duckdb.Error) -> str:
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return (
+            f"The engine's memory does not suffice. Raise {MEMORY_LIMIT}, or ask for a shorter window. "
+            f"{_first_line(error)}"
+        )
+    return f"The engine refuses this SQL. {_first_line(error)}"
+
+
+def _limit_memory(connection: duckdb.DuckDBPyConnection) -> None:
+    if not os.environ.get(MEMORY_LIMIT):
+        return
+    try:
+        connection.execute("SET memory_limit = $limit", {"limit": os.environ[MEMORY_LIMIT]})
+    except duckdb.Error as error:
+        raise ReportError(
+            f"{MEMORY_LIMIT} must be an amount of memory, such as 300MB or 2GB. {_first_line(error)}", report=None
+        ) from error
 
 
 def _first_line(error: duckdb.Error) -> str:

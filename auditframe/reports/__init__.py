@@ -20,8 +20,10 @@ from auditframe.reports._parameters import Parameter as Parameter
 from auditframe.reports._relations import Relation as Relation
 from auditframe.reports._source import as_events as as_events
 from auditframe.reports._specs import Bars as Bars
+from auditframe.reports._specs import DailyBand as DailyBand
 from auditframe.reports._specs import DailyBars as DailyBars
 from auditframe.reports._specs import Heatmap as Heatmap
+from auditframe.reports._specs import Marks as Marks
 from auditframe.reports._specs import PlotSpec as PlotSpec
 from auditframe.reports._specs import Points as Points
 from auditframe.reports._specs import Spans as Spans
@@ -33,6 +35,7 @@ from auditframe.reports.actors import *  # noqa: F403
 from auditframe.reports.habits import *  # noqa: F403
 from auditframe.reports.logins import *  # noqa: F403
 from auditframe.reports.attacks import *  # noqa: F403
+from auditframe.reports.anomalies import *  # noqa: F403
 from auditframe.reports.travel import *  # noqa: F403
 from auditframe.reports.keys import *  # noqa: F403
 from auditframe.reports.key_use import *  # noqa: F403

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from auditframe.lake import Events
 
 _INSTANT = pa.timestamp("us", tz="UTC")
-_TEXTS = pa.list_(pa.string())
 
 
 @cache
@@ -31,21 +30,22 @@ def privileges() -> pa.Table:
     return pa.Table.from_pylist(list(csv.DictReader(text.splitlines())))
 
 
-def asked(name: str, columns: Mapping[str, pa.DataType], doc: str, sql: str) -> Relation:
-    """Make a relation of the answer to a question about the same events."""
-    schema = pa.schema(list(columns.items()))
-
-    def read(events: Events, _: Mapping[str, Any]) -> pa.Table:
-        return events.arrow(sql, beside={"privileges": privileges()}).cast(schema)
-
-    return Relation(name, columns, doc, read, sql=sql)
+def _read_privileges(_: Events, __: Mapping[str, Any]) -> pa.Table:
+    return privileges()
 
 
-PEOPLE = asked(
+PRIVILEGES = Relation(
+    "privileges",
+    {"kind": pa.string(), "pattern": pa.string(), "about": pa.string()},
+    "A name of a role, an id of one or a permission that is privileged, as a pattern for lower-case text.",
+    _read_privileges,
+)
+
+PEOPLE = Relation(
     "people",
     {"user_id": pa.string(), "email": pa.string(), "first_at": _INSTANT, "first_id": pa.string()},
     "A user that acted: the e-mail address last seen, and the first event that is more than a failure to sign in.",
-    """
+    sql="""
         WITH seen AS (
             SELECT
                 actor_id AS user_id,
@@ -78,7 +78,7 @@ PEOPLE = asked(
     """,
 )
 
-MEMBERSHIPS = asked(
+MEMBERSHIPS = Relation(
     "memberships",
     {
         "id": pa.string(),
@@ -92,7 +92,7 @@ MEMBERSHIPS = asked(
         "invited": pa.bool_(),
     },
     "An event by which a user became a member (grant), got another role (change) or left (revoke).",
-    """
+    sql="""
         WITH invites AS (
             SELECT
                 resource_id AS invite_id,

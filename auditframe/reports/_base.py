@@ -94,8 +94,10 @@ class Report(Generic[P]):
         try:
             events = as_events(source)
             self._check_columns(events)
-            beside = {relation.name: relation.read(events, values) for relation in self.relations}
-            answer = events.arrow(self._sql, _named_in(self._sql, values), beside=beside)
+            named = [each for relation in self.relations for each in (*relation.needs, relation)]
+            beside = {each.name: each.read(events, values) for each in named if each.read}
+            first = {each.name: (each.sql, _named_in(each.sql, values)) for each in named if each.sql}
+            answer = events.arrow(self._sql, _named_in(self._sql, values), beside=beside, first=first)
             final = self.finish(answer, values) if self.finish else answer
         except ReportError as error:
             error.report = error.report or self.name

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from auditframe.reports._access import asked
+from auditframe.reports._access import PRIVILEGES
 from auditframe.reports._columns import ReportColumn
+from auditframe.reports._relations import Relation
 
 _TEXTS = pa.list_(pa.string())
 _INSTANT = pa.timestamp("us", tz="UTC")
@@ -24,7 +25,7 @@ ROLE = ReportColumn("role", "text", "The role's name, else its id; null if the e
 PERMISSIONS = ReportColumn("permissions", "texts", "The privileged permissions that it brings; empty if none is named.")
 KNOWN = ReportColumn("known", "flag", "Whether the events tell that it is privileged.")
 
-GRANTS = asked(
+GRANTS = Relation(
     "grants",
     {
         "id": pa.string(),
@@ -48,7 +49,8 @@ GRANTS = asked(
         "ended_id": pa.string(),
     },
     "An event that gave somebody a privileged role (known), or a role of which the events do not tell (not known).",
-    """
+    needs=(PRIVILEGES,),
+    sql="""
         WITH picked AS (
             SELECT
                 events.id AS id,

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 import pyarrow as pa
 
 from auditframe.reports._relations import Relation
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from auditframe.lake import Events
 
 _INSTANT = pa.timestamp("us", tz="UTC")
 _TEXTS = pa.list_(pa.string())
@@ -138,10 +131,6 @@ _SQL = """
 """
 
 
-def _read_living(events: Events, values: Mapping[str, Any]) -> pa.Table:
-    return events.arrow(_SQL, {"as_of": values["as_of"]}).cast(pa.schema(list(LIVING_KEYS.columns.items())))
-
-
 LIVING_KEYS = Relation(
     "living_keys",
     {
@@ -168,7 +157,6 @@ LIVING_KEYS = Relation(
     },
     "An API key that no event deletes and whose project none archives or deletes, as of a moment. Its owner is in "
     "whose name it acts; since is when it was made, or when an event first names it if that is unknown.",
-    _read_living,
     parameters=("as_of",),
     sql=_SQL,
 )

@@ -31,17 +31,20 @@ class Relation:
         name: Its name in SQL.
         columns: Its columns and their Arrow types.
         doc: What a row of it is, as a sentence.
-        read: What makes it, from the events that the report is asked of and the values of its parameters.
+        read: What makes it, from the events that the report is asked of and the values of its parameters; None when
+            it is an answer.
         parameters: The parameters that it takes and the SQL does not.
         sql: The question about the same events whose answer it is; None when it comes from elsewhere.
+        needs: The relations that this question names in turn.
     """
 
     name: str
     columns: Mapping[str, pa.DataType]
     doc: str
-    read: Callable[[Events, Mapping[str, Any]], pa.Table]
+    read: Callable[[Events, Mapping[str, Any]], pa.Table] | None = None
     parameters: tuple[str, ...] = ()
     sql: str | None = None
+    needs: tuple[Relation, ...] = ()
 
 
 def _read_coverage(events: Events, _: Mapping[str, Any]) -> pa.Table:

@@ -82,4 +82,38 @@ class Heatmap:
     value: str
 
 
-PlotSpec = Bars | DailyBars | Spans | Points | Heatmap
+@dataclass(frozen=True, slots=True)
+class DailyBand:
+    """One vertical bar a UTC day, over the band of what was to be expected.
+
+    Attributes:
+        day: The column with the day.
+        value: The number that is the bar's height.
+        expected: The number that was to be expected.
+        limit: The number up to which the band reaches; it begins at 0.
+    """
+
+    day: str
+    value: str
+    expected: str
+    limit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """One mark a row, from one instant to another, on the plot of another report of the same events.
+
+    Attributes:
+        start: Where the mark begins.
+        end: Where it ends.
+        colour: The column by which marks are coloured.
+        beside: The name of the report on whose plot they are drawn.
+    """
+
+    start: str
+    end: str
+    colour: str
+    beside: str
+
+
+PlotSpec = Bars | DailyBars | DailyBand | Spans | Points | Heatmap | Marks

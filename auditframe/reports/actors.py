@@ -95,6 +95,7 @@ def dormant_actors(*, quiet_days: int = 45, as_of: Moment = None) -> str:
             [days].
         as_of: Until when the log is read; None for the newest event.
     """
+    # A silence never fits into a stretch of its own length, so the first and last event of each stretch are enough.
     return """
         WITH asked AS (
             SELECT coalesce(CAST($as_of AS TIMESTAMPTZ), max(effective_at)) AS as_of FROM events
@@ -103,7 +104,7 @@ def dormant_actors(*, quiet_days: int = 45, as_of: Moment = None) -> str:
             SELECT
                 coalesce(actor_email, actor_id) AS actor,
                 actor_id,
-                floor(epoch(effective_at) / 86400) AS day_number,
+                floor(epoch(effective_at) / (86400 * greatest($quiet_days, 1))) AS stretch,
                 min(effective_at) AS first_at,
                 max(effective_at) AS last_at
             FROM events
@@ -111,19 +112,21 @@ def dormant_actors(*, quiet_days: int = 45, as_of: Moment = None) -> str:
                 AND coalesce(actor_email, actor_id) IS NOT NULL
                 AND effective_at <= (SELECT as_of FROM asked)
                 AND type NOT IN (SELECT type FROM catalogue WHERE effect = 'login_failed')
-            GROUP BY coalesce(actor_email, actor_id), actor_id, floor(epoch(effective_at) / 86400)
+            GROUP BY
+                coalesce(actor_email, actor_id), actor_id,
+                floor(epoch(effective_at) / (86400 * greatest($quiet_days, 1)))
         ),
-        days AS (
-            SELECT actor, day_number, min(first_at) AS first_at, max(last_at) AS last_at
+        stretches AS (
+            SELECT actor, stretch, min(first_at) AS first_at, max(last_at) AS last_at
             FROM acts
-            GROUP BY actor, day_number
+            GROUP BY actor, stretch
         ),
         spells AS (
             SELECT
                 actor,
                 last_at,
-                lead(first_at) OVER (PARTITION BY actor ORDER BY day_number) AS back_at
-            FROM days
+                lead(first_at) OVER (PARTITION BY actor ORDER BY stretch) AS back_at
+            FROM stretches
         ),
         silences AS (
             SELECT actor, last_at, back_at, epoch(coalesce(back_at, as_of)) - epoch(last_at) AS quiet_s

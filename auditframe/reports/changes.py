@@ -46,10 +46,12 @@ def resource_history(*, resource_id: str | None = None) -> str:
             SELECT 4, 'detail_role_id', detail_role_id, id FROM events
             UNION ALL
             SELECT 5, 'detail_certificates_id', listed.one, id
-            FROM events CROSS JOIN unnest(detail_certificates_id) AS listed(one)
+            FROM (SELECT id, detail_certificates_id FROM events WHERE detail_certificates_id IS NOT NULL) AS several
+            CROSS JOIN unnest(detail_certificates_id) AS listed(one)
             UNION ALL
             SELECT 6, 'detail_configs_id', listed.one, id
-            FROM events CROSS JOIN unnest(detail_configs_id) AS listed(one)
+            FROM (SELECT id, detail_configs_id FROM events WHERE detail_configs_id IS NOT NULL) AS several
+            CROSS JOIN unnest(detail_configs_id) AS listed(one)
             UNION ALL
             SELECT 7, 'detail_data_project_id', detail_data_project_id, id FROM events
             UNION ALL
@@ -287,35 +289,46 @@ def unapproved_changes(*, approved: str | None = None) -> str:
         approved: The path of the CSV file of approved changes; None to judge nothing.
     """
     return """
-        WITH changes AS (
+        WITH happened AS (
             SELECT
-                'unapproved_changes:' || events.id
-                    || CASE WHEN listed.one IS DISTINCT FROM resource_id THEN ':' || listed.one ELSE '' END AS finding,
-                CASE WHEN catalogue.severity IN ('info', 'low') THEN catalogue.severity ELSE 'medium' END AS severity,
+                events.id AS id,
                 effective_at,
-                coalesce(actor_email, actor_id, actor_api_key_id) AS actor,
+                events.type AS type,
                 actor_email,
                 actor_id,
                 actor_api_key_id,
-                listed.one AS resource_id,
-                events.id AS id,
-                events.type AS type,
-                catalogue.doc AS doc
-            FROM events
-            JOIN catalogue ON catalogue.type = events.type
-            CROSS JOIN unnest(
-                CASE
-                    WHEN cardinality(array_distinct(coalesce(detail_configs_id, detail_certificates_id))) > 0
-                        THEN array_distinct(coalesce(detail_configs_id, detail_certificates_id))
-                    ELSE [resource_id]
-                END
-            ) AS listed(one)
+                resource_id,
+                array_distinct(coalesce(detail_configs_id, detail_certificates_id)) AS several
+            FROM events JOIN catalogue ON catalogue.type = events.type
             WHERE CAST($approved AS VARCHAR) IS NOT NULL
                 AND effect IN ('create', 'change', 'delete', 'grant', 'revoke', 'control_on', 'control_off')
         ),
+        changes AS (
+            SELECT id, effective_at, type, actor_email, actor_id, actor_api_key_id, resource_id AS about_id, resource_id
+            FROM happened
+            WHERE NOT coalesce(cardinality(several) > 0, false)
+            UNION ALL
+            SELECT id, effective_at, type, actor_email, actor_id, actor_api_key_id, resource_id, listed.one
+            FROM (SELECT * FROM happened WHERE cardinality(several) > 0) AS lists
+            CROSS JOIN unnest(several) AS listed(one)
+        ),
+        uncovered AS (
+            SELECT changes.*
+            FROM changes ANTI JOIN approvals
+                ON coalesce(
+                    approvals.actor IS NULL
+                        OR lower(approvals.actor) = lower(actor_email)
+                        OR approvals.actor IN (actor_id, actor_api_key_id),
+                    false
+                )
+                AND coalesce(approvals.resource_id IS NULL OR approvals.resource_id = changes.resource_id, false)
+                AND (starts_at IS NULL OR effective_at >= starts_at)
+                AND (ends_at IS NULL OR effective_at < ends_at)
+        ),
         pairs AS (
             SELECT
-                finding,
+                id,
+                uncovered.resource_id AS resource_id,
                 coalesce(approvals.change, 'an approval without a name') AS change,
                 approvals.actor AS allowed_actor,
                 approvals.resource_id AS allowed_resource,
@@ -325,37 +338,39 @@ def unapproved_changes(*, approved: str | None = None) -> str:
                     OR coalesce(lower(approvals.actor) = lower(actor_email), false)
                     OR coalesce(approvals.actor IN (actor_id, actor_api_key_id), false) AS by_them,
                 approvals.resource_id IS NULL
-                    OR coalesce(approvals.resource_id = changes.resource_id, false) AS on_it,
+                    OR coalesce(approvals.resource_id = uncovered.resource_id, false) AS on_it,
                 (starts_at IS NULL OR effective_at >= starts_at) AND (ends_at IS NULL OR effective_at < ends_at)
                     AS in_time
-            FROM changes CROSS JOIN approvals
+            FROM uncovered CROSS JOIN approvals
         ),
         ranked AS (
             SELECT
                 *,
-                by_them AND on_it AND in_time AS covers,
                 row_number() OVER (
-                    PARTITION BY finding
+                    PARTITION BY id, resource_id
                     ORDER BY
-                        CASE WHEN by_them AND on_it AND in_time THEN 0 WHEN by_them AND on_it THEN 1 ELSE 2 END,
+                        CASE WHEN by_them AND on_it THEN 1 ELSE 2 END,
                         on_it DESC, change, starts_at, ends_at, allowed_actor, allowed_resource
                 ) AS nth
             FROM pairs
-            WHERE (by_them AND on_it AND in_time)
-                OR (by_them AND on_it AND coalesce(allowed_actor, allowed_resource) IS NOT NULL)
+            WHERE (by_them AND on_it AND coalesce(allowed_actor, allowed_resource) IS NOT NULL)
                 OR (by_them AND in_time AND allowed_actor IS NOT NULL)
                 OR (on_it AND in_time AND allowed_resource IS NOT NULL)
         )
         SELECT
-            changes.finding AS finding,
-            severity,
+            'unapproved_changes:' || uncovered.id
+                || CASE
+                    WHEN uncovered.resource_id IS DISTINCT FROM about_id THEN ':' || uncovered.resource_id
+                    ELSE ''
+                END AS finding,
+            CASE WHEN catalogue.severity IN ('info', 'low') THEN catalogue.severity ELSE 'medium' END AS severity,
             effective_at,
-            actor,
-            resource_id,
-            [id] AS event_ids,
-            doc || ' ' || coalesce(actor, 'Somebody whom the event does not name') || ' did this'
-                || coalesce(' to ' || resource_id, '') || ' at ' || strftime(effective_at, '%Y-%m-%d %H:%M:%S')
-                || ' UTC, and no approved change covers it'
+            coalesce(actor_email, actor_id, actor_api_key_id) AS actor,
+            uncovered.resource_id AS resource_id,
+            [uncovered.id] AS event_ids,
+            doc || ' ' || coalesce(actor_email, actor_id, actor_api_key_id, 'Somebody whom the event does not name')
+                || ' did this' || coalesce(' to ' || uncovered.resource_id, '')
+                || ' at ' || strftime(effective_at, '%Y-%m-%d %H:%M:%S') || ' UTC, and no approved change covers it'
                 || CASE
                     WHEN change IS NULL THEN ''
                     WHEN by_them AND on_it THEN '; ' || change || ' would, but only'
@@ -365,9 +380,11 @@ def unapproved_changes(*, approved: str | None = None) -> str:
                     WHEN on_it THEN '; ' || change || ' would, but only for ' || allowed_actor
                     ELSE '; ' || change || ' would, but only for ' || allowed_resource
                 END || '.' AS why,
-            type,
+            uncovered.type AS type,
             change AS nearest
-        FROM changes LEFT JOIN ranked ON ranked.finding = changes.finding AND nth = 1
-        WHERE NOT coalesce(covers, false)
-        ORDER BY effective_at, id, changes.finding
+        FROM uncovered
+        JOIN catalogue ON catalogue.type = uncovered.type
+        LEFT JOIN ranked
+            ON ranked.id = uncovered.id AND ranked.resource_id IS NOT DISTINCT FROM uncovered.resource_id AND nth = 1
+        ORDER BY effective_at, uncovered.id, finding
     """

@@ -53,12 +53,18 @@ def coverage() -> str:
                 events.scope AS scope,
                 number,
                 count(*) AS events,
-                arg_min(events.id, (effective_at, events.id)) AS first_event_id,
-                arg_max(events.id, (effective_at, events.id)) AS last_event_id
+                min(effective_at) AS first_at,
+                max(effective_at) AS last_at
             FROM events LEFT JOIN windows ON windows.scope = events.scope
                 AND (starts_at IS NULL OR effective_at >= starts_at)
                 AND (ends_at IS NULL OR effective_at < ends_at)
             GROUP BY events.scope, number
+        ),
+        seconds AS (
+            SELECT scope, effective_at, min(id) AS first_id, max(id) AS last_id
+            FROM events
+            WHERE effective_at IN (SELECT first_at FROM counted UNION ALL SELECT last_at FROM counted)
+            GROUP BY scope, effective_at
         )
         SELECT
             coalesce(windows.scope, counted.scope) AS scope,
@@ -67,9 +73,13 @@ def coverage() -> str:
             ends_at,
             (epoch(ends_at) - epoch(starts_at)) / 3600 AS hours,
             coalesce(events, 0) AS events,
-            first_event_id,
-            last_event_id
+            opening.first_id AS first_event_id,
+            closing.last_id AS last_event_id
         FROM windows FULL JOIN counted ON counted.number = windows.number
+        LEFT JOIN seconds AS opening
+            ON opening.scope IS NOT DISTINCT FROM counted.scope AND opening.effective_at = first_at
+        LEFT JOIN seconds AS closing
+            ON closing.scope IS NOT DISTINCT FROM counted.scope AND closing.effective_at = last_at
         WHERE coalesce(kind, 'outside') <> 'outside' OR events > 0
         ORDER BY coalesce(windows.scope, counted.scope) ASC NULLS LAST, starts_at ASC NULLS FIRST
     """

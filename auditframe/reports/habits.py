@@ -37,28 +37,35 @@ def off_hours_activity(*, zone: Zone = "UTC", min_days: int = 30, max_share: flo
         min_days: Judge nobody who had acted on fewer days before [days].
         max_share: The largest share of these days near that hour at which an hour still counts as unusual [1].
     """
-    # Quarters of an hour are counted first: no zone's clock differs from UTC by a part of one, and so few instants
-    # have to be moved to the zone. Only hours that are rare by themselves (days_same) are measured with those near
-    # them. What is near the same hour of the day before is more than 20 h away: never the same night.
+    # Quarters of an hour are moved to the zone: no zone's clock differs from UTC by a part of one, and so few instants
+    # have to be. Actors are numbered, because millions of their hours are sorted. Only hours that are rare by
+    # themselves (days_same) are measured with those near them. What is near the same hour of the day before is more
+    # than 20 h away: never the same night.
     return """
         WITH quarters AS (
-            SELECT
-                coalesce(actor_email, actor_id) AS actor,
-                floor(epoch(effective_at) / 900) AS quarter,
-                min(effective_at) AS first_at
+            SELECT CAST(floor(epoch(effective_at) / 900) AS BIGINT) AS quarter, min(effective_at) AS first_at
             FROM events
             WHERE actor_type = 'session'
-                AND coalesce(actor_email, actor_id) IS NOT NULL
-                AND area <> 'logout'
-                AND type NOT IN (SELECT type FROM catalogue WHERE effect = 'login_failed')
-            GROUP BY coalesce(actor_email, actor_id), floor(epoch(effective_at) / 900)
+            GROUP BY CAST(floor(epoch(effective_at) / 900) AS BIGINT)
         ),
         moved AS (
-            SELECT actor, quarter, CAST(floor(epoch(first_at AT TIME ZONE $zone) / 3600) AS BIGINT) AS hour_number
+            SELECT quarter, CAST(floor(epoch(first_at AT TIME ZONE $zone) / 3600) AS BIGINT) AS hour_number
             FROM quarters
         ),
+        actors AS (
+            SELECT actor, row_number() OVER (ORDER BY actor) AS nth
+            FROM (SELECT DISTINCT coalesce(actor_email, actor_id) AS actor FROM events WHERE actor_type = 'session')
+                AS named
+            WHERE actor IS NOT NULL
+        ),
         hours AS (
-            SELECT DISTINCT actor, hour_number FROM moved
+            SELECT DISTINCT nth AS actor, hour_number
+            FROM events
+            JOIN moved ON quarter = CAST(floor(epoch(effective_at) / 900) AS BIGINT)
+            JOIN actors ON actor = coalesce(actor_email, actor_id)
+            WHERE actor_type = 'session'
+                AND area <> 'logout'
+                AND type NOT IN (SELECT type FROM catalogue WHERE effect = 'login_failed')
         ),
         ranked AS (
             SELECT
@@ -97,7 +104,7 @@ def off_hours_activity(*, zone: Zone = "UTC", min_days: int = 30, max_share: flo
         ),
         found AS (
             SELECT
-                spells.actor AS actor,
+                actors.actor AS actor,
                 spell,
                 min(effective_at) AS first_at,
                 max(effective_at) AS last_at,
@@ -107,13 +114,15 @@ def off_hours_activity(*, zone: Zone = "UTC", min_days: int = 30, max_share: flo
                 CASE WHEN min(resource_id) = max(resource_id) THEN min(resource_id) END AS resource_id,
                 list(id ORDER BY effective_at, id) AS event_ids
             FROM spells
-            JOIN moved ON moved.actor = spells.actor AND moved.hour_number = spells.hour_number
+            JOIN actors ON nth = spells.actor
+            JOIN moved ON moved.hour_number = spells.hour_number
             JOIN events
-                ON coalesce(actor_email, actor_id) = moved.actor AND floor(epoch(effective_at) / 900) = moved.quarter
+                ON coalesce(actor_email, actor_id) = actors.actor
+                AND CAST(floor(epoch(effective_at) / 900) AS BIGINT) = quarter
             WHERE actor_type = 'session'
                 AND area <> 'logout'
                 AND type NOT IN (SELECT type FROM catalogue WHERE effect = 'login_failed')
-            GROUP BY spells.actor, spell
+            GROUP BY actors.actor, spell
         )
         SELECT
             'off_hours_activity:' || event_ids[1] AS finding,

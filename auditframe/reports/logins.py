@@ -40,53 +40,64 @@ def login_failures(*, min_failures: int = 1) -> str:
         min_failures: Leave out pairs with fewer failures [events].
     """
     return """
-        WITH attempts AS (
+        WITH failed AS (
             SELECT
-                events.id AS id,
-                effective_at,
                 coalesce(actor_email, actor_id, actor_api_key_id) AS actor,
                 ip_address,
-                detail_error_code,
-                effect
+                count(*) AS failures,
+                min(effective_at) AS first_at,
+                max(effective_at) AS last_at,
+                max({'at': effective_at, 'id': events.id}) AS last_try,
+                coalesce(
+                    array_sort(array_agg(DISTINCT detail_error_code) FILTER (WHERE detail_error_code IS NOT NULL)),
+                    CAST([] AS VARCHAR[])
+                ) AS error_codes,
+                list(events.id ORDER BY effective_at, events.id) AS event_ids
             FROM events JOIN catalogue ON catalogue.type = events.type
-            WHERE effect IN ('login', 'login_failed')
-        ),
-        followed AS (
-            SELECT
-                *,
-                first_value(CASE WHEN effect = 'login' THEN effective_at END IGNORE NULLS) OVER later AS success_at,
-                first_value(CASE WHEN effect = 'login' THEN id END IGNORE NULLS) OVER later AS success_id
-            FROM attempts
-            WINDOW later AS (
-                PARTITION BY actor ORDER BY effective_at, id ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
-            )
-        ),
-        failed AS (
-            SELECT
-                *,
-                row_number() OVER (PARTITION BY actor, ip_address ORDER BY effective_at DESC, id DESC) AS nth_last
-            FROM followed
             WHERE effect = 'login_failed'
+            GROUP BY coalesce(actor_email, actor_id, actor_api_key_id), ip_address
+            HAVING count(*) >= $min_failures
+        ),
+        lasts AS (SELECT actor, ip_address, last_at, last_try FROM failed WHERE actor IS NOT NULL),
+        moments AS (
+            -- Where the next success can be: in the second of the last failure, or in that of the first login later.
+            SELECT actor, ip_address, last_at, last_try, last_at AS moment FROM lasts
+            UNION ALL
+            SELECT lasts.actor, ip_address, last_at, last_try, min(effective_at)
+            FROM lasts
+            JOIN (
+                SELECT coalesce(actor_email, actor_id, actor_api_key_id) AS actor, effective_at
+                FROM events JOIN catalogue ON catalogue.type = events.type
+                WHERE effect = 'login'
+            ) AS logins ON logins.actor = lasts.actor AND effective_at > last_at
+            GROUP BY lasts.actor, ip_address, last_at, last_try
+        ),
+        named AS (
+            SELECT
+                moments.actor AS actor,
+                moments.ip_address AS ip_address,
+                min({'at': effective_at, 'id': events.id}) AS success
+            FROM events
+            JOIN catalogue ON catalogue.type = events.type
+            JOIN moments
+                ON moments.actor = coalesce(actor_email, actor_id, actor_api_key_id) AND moment = effective_at
+            WHERE effect = 'login' AND (effective_at > last_at OR events.id > last_try.id)
+            GROUP BY moments.actor, moments.ip_address
         )
         SELECT
-            actor,
-            ip_address,
-            count(*) AS failures,
-            min(effective_at) AS first_at,
-            max(effective_at) AS last_at,
-            coalesce(
-                array_sort(array_agg(DISTINCT detail_error_code) FILTER (WHERE detail_error_code IS NOT NULL)),
-                CAST([] AS VARCHAR[])
-            ) AS error_codes,
-            CASE WHEN actor IS NOT NULL THEN max(CASE WHEN nth_last = 1 THEN success_id END) IS NOT NULL END
-                AS succeeded,
-            CASE WHEN actor IS NOT NULL THEN max(CASE WHEN nth_last = 1 THEN success_at END) END AS next_success_at,
-            CASE WHEN actor IS NOT NULL THEN max(CASE WHEN nth_last = 1 THEN success_id END) END AS next_success_id,
-            list(id ORDER BY effective_at, id) AS event_ids
-        FROM failed
-        GROUP BY actor, ip_address
-        HAVING count(*) >= $min_failures
-        ORDER BY count(*) DESC, actor ASC NULLS LAST, ip_address ASC NULLS LAST
+            failed.actor AS actor,
+            failed.ip_address AS ip_address,
+            failures,
+            first_at,
+            last_at,
+            error_codes,
+            CASE WHEN failed.actor IS NOT NULL THEN success IS NOT NULL END AS succeeded,
+            success.at AS next_success_at,
+            success.id AS next_success_id,
+            event_ids
+        FROM failed LEFT JOIN named
+            ON named.actor = failed.actor AND named.ip_address IS NOT DISTINCT FROM failed.ip_address
+        ORDER BY failures DESC, failed.actor ASC NULLS LAST, failed.ip_address ASC NULLS LAST
     """
 
 

@@ -181,7 +181,7 @@ def control_off_intervals(*, as_of: Moment = None) -> str:
             FROM events
             WHERE verb IN ('attached', 'detached')
         ),
-        switched AS (
+        turned AS (
             SELECT
                 events.id AS id,
                 effective_at AS at_time,
@@ -190,7 +190,8 @@ def control_off_intervals(*, as_of: Moment = None) -> str:
                 severity,
                 safeguard,
                 replaceable,
-                listed.one AS resource_id,
+                resource_id,
+                array_distinct(coalesce(detail_configs_id, detail_certificates_id)) AS several,
                 CASE
                     WHEN effect = 'control_on' OR (effect = 'create' AND holds_when_made) THEN 'on'
                     WHEN effect = 'control_off' OR (effect = 'delete' AND holds_when_made) THEN 'off'
@@ -200,15 +201,17 @@ def control_off_intervals(*, as_of: Moment = None) -> str:
             JOIN safeguards ON safeguards.area = events.area AND safeguards.field IS NULL
             JOIN catalogue ON catalogue.type = events.type
             CROSS JOIN bounds
-            CROSS JOIN unnest(
-                CASE
-                    WHEN cardinality(array_distinct(coalesce(detail_configs_id, detail_certificates_id))) > 0
-                        THEN array_distinct(coalesce(detail_configs_id, detail_certificates_id))
-                    ELSE [resource_id]
-                END
-            ) AS listed(one)
             WHERE effective_at <= as_of
                 AND (effect IN ('delete', 'control_on', 'control_off') OR (effect = 'create' AND holds_when_made))
+        ),
+        switched AS (
+            SELECT id, at_time, actor, effect, severity, safeguard, replaceable, resource_id, state
+            FROM turned
+            WHERE NOT coalesce(cardinality(several) > 0, false)
+            UNION ALL
+            SELECT id, at_time, actor, effect, severity, safeguard, replaceable, listed.one, state
+            FROM (SELECT * FROM turned WHERE cardinality(several) > 0) AS lists
+            CROSS JOIN unnest(several) AS listed(one)
             UNION ALL
             SELECT
                 events.id,
@@ -278,28 +281,31 @@ def control_off_intervals(*, as_of: Moment = None) -> str:
             UNION
             SELECT turned_on_id, turned_on_at FROM intervals WHERE turned_on_id IS NOT NULL
         ),
-        hours AS (
-            SELECT date_trunc('hour', effective_at) AS hour, count(*) AS events
-            FROM events CROSS JOIN bounds
-            WHERE effective_at <= as_of
-            GROUP BY date_trunc('hour', effective_at)
+        minutes AS (
+            SELECT
+                minute,
+                events,
+                coalesce(
+                    sum(events) OVER (ORDER BY minute ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0
+                ) AS events_before
+            FROM (
+                SELECT date_trunc('minute', effective_at) AS minute, count(*) AS events
+                FROM events CROSS JOIN bounds
+                WHERE effective_at <= as_of
+                GROUP BY date_trunc('minute', effective_at)
+            ) AS counts
         ),
-        same_hour AS (
+        same_minute AS (
             SELECT edges.id AS id, count(*) AS events
-            FROM edges JOIN events ON date_trunc('hour', events.effective_at) = date_trunc('hour', at_time)
+            FROM edges JOIN events ON date_trunc('minute', events.effective_at) = date_trunc('minute', at_time)
             WHERE effective_at < at_time OR (effective_at = at_time AND events.id < edges.id)
             GROUP BY edges.id
         ),
-        earlier_hours AS (
-            SELECT edges.id AS id, sum(hours.events) AS events
-            FROM edges JOIN hours ON hours.hour < date_trunc('hour', at_time)
-            GROUP BY edges.id
-        ),
         ranks AS (
-            SELECT edges.id AS id, coalesce(earlier_hours.events, 0) + coalesce(same_hour.events, 0) AS events_before
+            SELECT edges.id AS id, minutes.events_before + coalesce(same_minute.events, 0) AS events_before
             FROM edges
-            LEFT JOIN earlier_hours ON earlier_hours.id = edges.id
-            LEFT JOIN same_hour ON same_hour.id = edges.id
+            JOIN minutes ON minute = date_trunc('minute', at_time)
+            LEFT JOIN same_minute ON same_minute.id = edges.id
         ),
         measured AS (
             SELECT
@@ -307,7 +313,7 @@ def control_off_intervals(*, as_of: Moment = None) -> str:
                 turned_on_by,
                 as_of,
                 (epoch(coalesce(turned_on_at, as_of)) - epoch(at_time)) / 3600.0 AS off_hours,
-                coalesce(last_one.events_before, (SELECT sum(hours.events) FROM hours)) - first_one.events_before - 1
+                coalesce(last_one.events_before, (SELECT sum(events) FROM minutes)) - first_one.events_before - 1
                     AS events_inside
             FROM intervals
             CROSS JOIN bounds

@@ -6,44 +6,28 @@ under example.com and example.org. The same seed gives the same bytes on every P
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from auditframe.errors import AuditFrameError
-from auditframe.sample.details import ORGANIZATION, Stage, payload
 from auditframe.sample.dice import Dice
-from auditframe.sample.incidents import Incident, Storyline, label, storylines
+from auditframe.sample.incidents import Incident, Storyline, labels, storylines
 from auditframe.sample.people import Cast, gather
 from auditframe.sample.plans import Plan, event_id, in_other_case
+from auditframe.sample.signins import signins
 from auditframe.sample.story import allowlists, everyday, lives, one_of_each
-from auditframe.sample.tenant import TENANT
+from auditframe.sample.written import Sample, SignIns, in_order, to_jsonl, write
 from auditframe.window import parse_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from auditframe.window import Instant
 
-__all__ = ["Incident", "Sample", "sample", "to_jsonl"]
+__all__ = ["Incident", "Sample", "SignIns", "sample", "signins", "to_jsonl"]
 
 _DAY_S = 86_400
-_TEMPLATES = {**ORGANIZATION, **TENANT}
 _WHOLE_STORY = 1_000  # fewer events than this hold no incidents and no doubled events
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """A made-up organization's audit log.
-
-    Attributes:
-        events: The events, each as the endpoint returns it, sorted by ``(effective_at, id)``.
-        incidents: The storylines planted among them, oldest first.
-    """
-
-    events: tuple[Mapping[str, Any], ...]
-    incidents: tuple[Incident, ...]
 
 
 def sample(*, seed: int = 7, events: int = 20_000, days: int = 90, end: Instant = "2026-11-01") -> Sample:
@@ -69,17 +53,8 @@ def sample(*, seed: int = 7, events: int = 20_000, days: int = 90, end: Instant 
     planted = _planted(dice, cast, events)
     twins = events // 400 if events >= _WHOLE_STORY else 0
     plans = _plans(dice, cast, planted, events - twins)
-    written = _written(dice, cast, plans)
-    doubled = [*written, *_twins(dice, written, twins)]
-    in_order = sorted(doubled, key=lambda event: (event["effective_at"], event["id"]))
-    labels = sorted((label(one) for one in planted), key=lambda incident: (incident.start, incident.kind))
-    return Sample(tuple(in_order), tuple(labels))
-
-
-def to_jsonl(sample: Sample) -> bytes:
-    """Write a sample as compact JSON, UTF-8, one event a line, in the sample's order."""
-    lines = (json.dumps(event, ensure_ascii=False, separators=(",", ":")) for event in sample.events)
-    return "".join(f"{line}\n" for line in lines).encode()
+    written = write(dice, cast, plans)
+    return Sample(in_order([*written, *_twins(dice, written, twins)]), labels(planted))
 
 
 def _planted(dice: Dice, cast: Cast, events: int) -> list[Storyline]:
@@ -105,38 +80,6 @@ def _at_most(dice: Dice, plans: list[Plan], count: int) -> list[Plan]:
     while len(plans) > count:
         plans.pop(dice.below(len(plans)))
     return plans
-
-
-def _written(dice: Dice, cast: Cast, plans: Iterable[Plan]) -> list[dict[str, Any]]:
-    """Write the events in time order, so that what is changed or deleted was made before."""
-    pools = {
-        "user-": [person.id for person in cast.founders],
-        "proj_": [project.id for project in cast.lasting_projects],
-        "svc_acct-": [account.id for account in cast.service_accounts if account.begins < cast.start],
-    }
-    stage = Stage(dice, pools)
-    default = cast.lasting_projects[0].reference()
-    return [_event(stage, plan, default) for plan in plans]
-
-
-def _event(stage: Stage, plan: Plan, default_project: Mapping[str, Any]) -> dict[str, Any]:
-    dice = stage.dice
-    event: dict[str, Any] = {"id": plan.id}
-    if dice.chance(4):
-        event["object"] = "organization.audit_log"
-    event |= {"type": plan.type, "effective_at": plan.at}
-    if plan.project:
-        event["project"] = plan.project.reference()
-    elif dice.chance(16):
-        # Admin actions are filed under the default project now and then, global ones too.
-        event["project"] = default_project
-    if plan.actor or dice.chance(2):
-        event["actor"] = plan.actor
-    if plan.type in _TEMPLATES:
-        event[plan.type] = payload(_TEMPLATES[plan.type], stage, plan.known)
-    elif dice.chance(8):
-        event[plan.type] = {}
-    return event
 
 
 def _twins(dice: Dice, events: list[dict[str, Any]], count: int) -> Iterator[dict[str, Any]]:

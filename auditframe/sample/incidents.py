@@ -11,7 +11,7 @@ from auditframe.sample.people import BOTNET, HOSTING, SCRIPT
 from auditframe.sample.plans import Plan, event_id, office_second, session
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from auditframe.sample.dice import Dice
     from auditframe.sample.people import Cast, Person
@@ -24,8 +24,10 @@ class Incident:
     """A planted storyline.
 
     Attributes:
-        kind: ``burst``, ``password_spray``, ``credential_stuffing`` or ``failures_then_success``.
-        subject: The user id under attack; for a spray the address it comes from.
+        kind: ``burst``, ``password_spray``, ``credential_stuffing`` or ``failures_then_success``; of `signins` also
+            ``slow`` and ``outage``, which nobody does to anybody, or the name of a trap.
+        subject: The user id under attack or in a trap; where a whole address or the organization is meant, the address
+            or ``organization``.
         start: The second of its first event, UTC.
         end: The second after its last event, UTC.
         event_ids: Its events, oldest first.
@@ -58,8 +60,14 @@ def storylines(dice: Dice, cast: Cast, *, rounds: int) -> Iterator[Storyline]:
         yield _failures_then_success(dice, cast)
 
 
-def label(storyline: Storyline) -> Incident:
-    """Write the label of a storyline."""
+def labels(planted: Iterable[Storyline]) -> tuple[Incident, ...]:
+    """Write the labels of the storylines in which anything happens, oldest first."""
+    return tuple(
+        sorted(map(_label, (one for one in planted if one.plans)), key=lambda incident: (incident.start, incident.kind))
+    )
+
+
+def _label(storyline: Storyline) -> Incident:
     in_order = sorted(storyline.plans, key=lambda plan: (plan.at, plan.id))
     start, last = (datetime.fromtimestamp(plan.at, UTC) for plan in (in_order[0], in_order[-1]))
     ids = tuple(plan.id for plan in in_order)
@@ -71,7 +79,7 @@ def _burst(dice: Dice, cast: Cast) -> Storyline:
     victim, at, host = dice.pick(cast.founders), _opening(dice, cast), dice.below(HOSTING.hosts)
     actor = session(victim, place=HOSTING, host=host, device=SCRIPT)
     return Storyline(
-        "burst", victim.id, tuple(_failed(dice, at + 4 * turn + dice.below(5), actor) for turn in range(40))
+        "burst", victim.id, tuple(failed(dice, at + 4 * turn + dice.below(5), actor) for turn in range(40))
     )
 
 
@@ -83,7 +91,7 @@ def _spray(dice: Dice, cast: Cast) -> Storyline:
         targets += [person] * dice.between(1, 3)
         targets += [None] * (dice.below(8) == 0)
     actors = [session(target, place=HOSTING, host=host, device=SCRIPT) for target in targets]
-    plans = tuple(_failed(dice, at + 20 * turn + dice.below(20), actor) for turn, actor in enumerate(actors))
+    plans = tuple(failed(dice, at + 20 * turn + dice.below(20), actor) for turn, actor in enumerate(actors))
     return Storyline("password_spray", HOSTING.address(host), plans)
 
 
@@ -91,7 +99,7 @@ def _stuffing(dice: Dice, cast: Cast) -> Storyline:
     """Plan 48 failures on one account from 48 addresses within two hours."""
     victim, at, host = dice.pick(cast.founders), _opening(dice, cast), dice.below(BOTNET.hosts)
     actors = [session(victim, place=BOTNET, host=host + 17 * turn, device=SCRIPT) for turn in range(48)]
-    plans = tuple(_failed(dice, at + 150 * turn + dice.below(150), actor) for turn, actor in enumerate(actors))
+    plans = tuple(failed(dice, at + 150 * turn + dice.below(150), actor) for turn, actor in enumerate(actors))
     return Storyline("credential_stuffing", victim.id, plans)
 
 
@@ -99,7 +107,7 @@ def _failures_then_success(dice: Dice, cast: Cast) -> Storyline:
     """Plan 14 failures on one account from one address, and then a success from there."""
     victim, at, host = dice.pick(cast.founders), _opening(dice, cast), dice.below(HOSTING.hosts)
     actor = session(victim, place=HOSTING, host=host, device=SCRIPT)
-    failures = tuple(_failed(dice, at + 30 * turn + dice.below(30), actor) for turn in range(14))
+    failures = tuple(failed(dice, at + 30 * turn + dice.below(30), actor) for turn in range(14))
     entry = at + 14 * 30 + dice.below(60)
     return Storyline(
         "failures_then_success", victim.id, (*failures, Plan(event_id(dice, entry), entry, "login.succeeded", actor))
@@ -110,7 +118,8 @@ def _opening(dice: Dice, cast: Cast) -> int:
     return office_second(dice, cast.start, cast.end - _SLACK_S)
 
 
-def _failed(dice: Dice, at: int, actor: Mapping[str, Any]) -> Plan:
+def failed(dice: Dice, at: int, actor: Mapping[str, Any]) -> Plan:
+    """Plan a sign-in that fails for a wrong password."""
     code = "invalid_credentials"
     known = {"error_code": code, "error_message": LOGIN_ERRORS[code]}
     return Plan(event_id(dice, at), at, "login.failed", actor, known=known)

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import tempfile
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from auditframe.errors import ReportError
+from auditframe.flatten import flatten_events
+from auditframe.lake import Lake
+from auditframe.lake.events import MEMORY_LIMIT
+from auditframe.reports import REGISTRY, events_per_actor, privileged_grants
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from auditframe.reports import Report
+
+FIRST = datetime(2026, 1, 1, tzinfo=UTC)
+SORTED_ALL = "SELECT id, raw FROM events ORDER BY raw DESC"
+
+
+def lake_of(folder: Path, *, days: int, events_per_day: int = 1) -> Lake:
+    lake = Lake(folder)
+    events: list[dict[str, Any]] = [
+        {
+            "id": f"e{day:02}-{number}",
+            "type": "role.created",
+            "effective_at": int((FIRST + timedelta(days=day, seconds=number)).timestamp()),
+            "role.created": {"id": f"role-{day}-{number}", "role_name": "x" * 400},
+        }
+        for day in range(days)
+        for number in range(events_per_day)
+    ]
+    lake.append(flatten_events(events, scope="organization", seen_at=FIRST + timedelta(days=days)))
+    return lake
+
+
+@pytest.fixture
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder in which temporary folders are made."""
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+def test_a_window_has_only_the_partitions_that_it_touches(tmp_path: Path) -> None:
+    window = lake_of(tmp_path / "lake", days=20).window("2026-01-05T12:00:00Z", "2026-01-08")
+
+    assert [file.parent.name for file in window.files] == ["date=2026-01-05", "date=2026-01-06", "date=2026-01-07"]
+
+
+@pytest.mark.parametrize("report", REGISTRY.values(), ids=REGISTRY)
+def test_a_report_of_a_window_opens_no_other_partition(report: Report[Any], tmp_path: Path) -> None:
+    lake = lake_of(tmp_path / "lake", days=4)
+    for day in ("2026-01-01", "2026-01-04"):
+        (tmp_path / "lake" / "events" / f"date={day}" / "events.parquet").write_bytes(b"no Parquet")
+
+    assert report.arrow(lake.window("2026-01-02", "2026-01-04")).schema == report.schema
+
+
+def test_what_memory_cannot_hold_goes_to_a_folder_that_is_removed(
+    tmp_path: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = lake_of(tmp_path / "lake", days=3, events_per_day=30_000)
+    whole = lake.arrow(SORTED_ALL)
+    monkeypatch.setenv(MEMORY_LIMIT, "64MB")
+    answer = lake.arrow(SORTED_ALL)
+
+    assert whole.nbytes > 40_000_000
+    assert answer.equals(whole)
+    assert list(scratch.iterdir()) == []
+
+
+def test_memory_that_does_not_suffice_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake = lake_of(tmp_path / "lake", days=1, events_per_day=2_000)
+    monkeypatch.setenv(MEMORY_LIMIT, "1MB")
+
+    with pytest.raises(ReportError, match="Raise AUDITFRAME_MEMORY_LIMIT, or ask for a shorter window"):
+        lake.arrow(SORTED_ALL)
+
+
+@pytest.mark.parametrize("limit", ["much", "300 people"])
+def test_a_limit_that_is_no_amount_of_memory_is_refused(
+    limit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = lake_of(tmp_path / "lake", days=1)
+    monkeypatch.setenv(MEMORY_LIMIT, limit)
+
+    with pytest.raises(ReportError, match="AUDITFRAME_MEMORY_LIMIT must be an amount of memory, such as 300MB"):
+        events_per_actor.arrow(lake)
+
+
+def test_a_query_cannot_change_the_limit_or_look_into_other_folders(tmp_path: Path) -> None:
+    lake = lake_of(tmp_path / "lake", days=1)
+    (tmp_path / "else.csv").write_text("a\n1\n", encoding="utf-8")
+
+    with pytest.raises(ReportError, match="one SELECT"):
+        lake.arrow("SET memory_limit = '1GB'")
+    with pytest.raises(ReportError, match="refuses"):
+        lake.arrow("SELECT * FROM read_csv($file)", {"file": str(tmp_path / "else.csv")})
+
+
+def test_a_relation_that_cannot_be_asked_stops_the_report_by_its_name(tmp_path: Path) -> None:
+    table = lake_of(tmp_path / "lake", days=1).to_arrow().drop_columns(["detail_permissions"])
+
+    with pytest.raises(ReportError, match="reads the column detail_permissions") as caught:
+        privileged_grants.arrow(table)
+    assert caught.value.report == "privileged_grants"
