@@ -149,6 +149,24 @@ def reliability_table() -> str:
     return "\n".join(lines) + "\n"
 
 
+def performance_table() -> str:
+    """Give the figures of the last run of ``benchmarks/reports.py``, a row a report."""
+    facts = json.loads((ROOT / "benchmarks" / "results" / "reports.json").read_text("utf-8"))
+    limit = facts["limit"]
+    lines = [
+        f"{facts['events']:,} events, {facts['software']}, {facts['measured_at']}; median of {facts['rounds']}.\n",
+        f"| report | rows | time [s] | bare [s] | ratio | CPU | week [s] | peak [MiB] | with {limit} [MiB] |",
+        "| --- " + "| --: " * 8 + "|",
+    ]
+    for each in facts["figures"]:
+        times = f"{each['took_s']:.1f} | {each['bare_s']:.1f} | {each['took_s'] / each['bare_s']:.1f}"
+        cpu, week = each["took_cpu_s"] / each["bare_cpu_s"], each["week_s"]
+        limited = "" if each["limited_mib"] is None else f"{each['limited_mib']:.0f}"
+        memory = f"{each['peak_mib']:.0f} | {limited}"
+        lines.append(f"| {each['report']} | {each['rows']:,} | {times} | {cpu:.1f} | {week:.1f} | {memory} |")
+    return "\n".join(lines) + "\n"
+
+
 def sections() -> dict[str, str]:
     """Return what stands between markers in pages that are otherwise written by hand, by the marker's name."""
     return {
@@ -156,6 +174,7 @@ def sections() -> dict[str, str]:
         "commands": command_table(),
         "layers": layers(),
         "reliability": reliability_table(),
+        "performance": performance_table(),
         "anomalies": anomaly_tables(),
         **record_tables(),
     }

@@ -455,10 +455,10 @@ def test_hyphens_do_for_underscores_in_the_name_of_a_report(lake: Path) -> None:
 
 
 def test_an_unknown_report_is_answered_with_the_nearest(lake: Path) -> None:
-    done = run("report", "login_failurs", "--lake", lake)
+    done = run("report", "api_kyes", "--lake", lake)
 
     assert done.exit_code == 2
-    assert "Did you mean 'login_failures'?" in only_line(done.stderr)
+    assert "Did you mean 'api_keys'?" in only_line(done.stderr)
 
 
 def test_an_unknown_parameter_is_answered_with_the_nearest(lake: Path) -> None:

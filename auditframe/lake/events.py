@@ -157,6 +157,7 @@ class Events:
             duckdb.connect(":memory:", config=_CONFIG) as connection,
         ):
             connection.execute("SET TimeZone = 'UTC'")
+            connection.execute("SET parquet_metadata_cache = true")  # else each scan reads every footer again
             connection.execute("SET temp_directory = $scratch", {"scratch": scratch})
             _limit_memory(connection)
             folders = sorted({str(file.parent) for file in self.files})
