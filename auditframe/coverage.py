@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from auditframe.catalogue import SCOPES
+from auditframe.lake import Events
 from auditframe.lake.ledger import coverage as covered_windows
 from auditframe.lake.ledger import current_partitions, gaps, vanished
 
@@ -98,7 +99,8 @@ def coverage(lake: Lake) -> pd.DataFrame:
 def to_arrow(lake: Lake, *, now: datetime) -> pa.Table:
     """Return the same as `coverage` at an instant, as an Arrow table."""
     entries = lake.ledger()
-    counted = {row.pop("scope"): row for row in lake.arrow(_COUNTS).to_pylist()}
+    there = Events(files=tuple(lake.partitions().values()))  # also of a lake that lacks one: `missing` tells that
+    counted = {row.pop("scope"): row for row in there.arrow(_COUNTS).to_pylist()}
     held = lake.quarantine()
     kinds = Counter(zip(held["scope"], held["kind"], strict=True))
     gone = Counter(vanished(entries).values())
@@ -149,7 +151,7 @@ def shortcomings(entries: Sequence[Entry], *, now: datetime, max_age: timedelta 
 
 def missing(lake: Lake, entries: Sequence[Entry]) -> tuple[str, ...]:
     """Say in a sentence each which partitions have no file though a lake's ledger says that they hold events."""
-    there = set(lake.days())
+    there = lake.partitions()
     return tuple(
         f"The partition {day} is missing with its {state.rows} event(s). See: auditframe verify"
         for day, state in current_partitions(entries).items()

@@ -359,6 +359,29 @@ def test_a_corrupt_partition_is_an_error_for_a_reader_never_an_empty_answer(lake
         lake.append(arriving(event("b")))
 
 
+def test_a_partition_that_somebody_deleted_is_an_error_and_no_smaller_answer(lake: Lake) -> None:
+    lake.append(arriving(event("a"), event("b", DAY_S)))
+    lake.events.files[0].unlink()
+    after = lake.window("1970-01-02")
+
+    assert after.to_arrow()["id"].to_pylist() == ["b"]
+    for ask in (
+        lambda: lake.sql("SELECT 1"),
+        lambda: lake.window("1970-01-01"),
+        lambda: lake.window(None, "1970-01-02"),
+    ):
+        with pytest.raises(LakeCorruptError, match=r"date=1970-01-01/events\.parquet is missing, and its events"):
+            ask()
+
+
+def test_an_entry_that_cannot_be_read_ends_a_question(lake: Lake) -> None:
+    lake.append(arriving(event("a")))
+    (lake.path / "ledger/00000001.json").write_bytes(b"{")
+
+    with pytest.raises(LakeCorruptError, match=r"00000001\.json: The entry cannot be read"):
+        lake.sql("SELECT 1")
+
+
 def test_a_partition_that_goes_while_events_are_held_is_an_error(lake: Lake) -> None:
     lake.append(arriving(event("a")))
     events = lake.events

@@ -19,7 +19,7 @@ from auditframe.lake.layout import Layout
 from auditframe.lake.ledger import current_partitions, latest_arrival, vanished
 from auditframe.lake.merge import texts
 from auditframe.lake.records import Collected, Counts, Entry, Span
-from auditframe.lake.removal import carry_out, plan_erasure
+from auditframe.lake.removal import carry_out, plan_erasure, plan_expiry
 from auditframe.lake.storage import writer_lock
 from auditframe.window import Window
 
@@ -206,6 +206,21 @@ def test_a_killed_erasure_is_completed_by_the_next_writer(lake: Lake, done: int)
     assert lake.verify() == ()
 
 
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_a_removal_under_way_may_take_partitions_from_a_question(lake: Lake, *, is_damaged: bool) -> None:
+    layout = Layout(lake.path)
+    journal = plan_expiry(layout, lake.ledger(), before=datetime(2100, 1, 1, tzinfo=UTC), reason="old")
+    write_journal(layout, journal)
+    carry_out(layout, journal)
+    if is_damaged:
+        layout.journal.write_bytes(b"{")
+
+    assert ids(lake) == []
+    layout.journal.unlink()
+    with pytest.raises(LakeCorruptError, match="missing"):
+        ids(lake)
+
+
 def test_a_killed_run_is_spoken_for_with_what_it_brought_and_the_windows_it_read(lake: Lake) -> None:
     layout = Layout(lake.path)
     walk = Walk(scope="organization", start=T0, end=T0 + timedelta(days=1), asked_at=T0 + timedelta(days=9), number=2)
@@ -286,6 +301,15 @@ def test_a_journal_whose_entry_stands_is_only_removed(lake: Lake) -> None:
 
     assert len(lake.ledger()) == 1
     assert not layout.journal.exists()
+
+
+def test_an_erasure_killed_after_its_entry_stood_leaves_no_fault(lake: Lake) -> None:
+    layout = Layout(lake.path)
+    journal = plan_erasure(layout, lake.ledger(), names=[WHO], reason="asked")
+    lake.erase(WHO, reason="asked")
+    write_journal(layout, journal)
+
+    assert lake.verify() == ()
 
 
 def test_rebuilding_a_lake_that_is_as_it_should_be_changes_nothing(lake: Lake) -> None:

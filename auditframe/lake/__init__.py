@@ -16,6 +16,7 @@ from auditframe.lake.faults import cause
 from auditframe.lake.journal import read_walks
 from auditframe.lake.layout import Layout, read_description
 from auditframe.lake.ledger import coverage, read_ledger
+from auditframe.lake.presence import present_partitions
 from auditframe.lake.prove import Proof, prove
 from auditframe.lake.quarantine import read_quarantine
 from auditframe.lake.verify import Fault, verify
@@ -83,16 +84,22 @@ class Lake:
 
         Raises:
             LakeNotFoundError: There is no lake at the path.
+            LakeCorruptError: A partition is missing that the ledger says holds events.
         """
         read_description(self._layout)
-        return Events(files=tuple(self._layout.partitions().values()), lake=self.path)
+        return Events(files=tuple(present_partitions(self._layout).values()), lake=self.path)
 
-    def days(self) -> tuple[str, ...]:
-        """Return the UTC day of each partition that has a file, as ISO dates, oldest first."""
-        return tuple(self._layout.partitions())
+    def partitions(self) -> dict[str, Path]:
+        """Return the file of each partition that has one, by its UTC day as an ISO date, oldest first."""
+        return self._layout.partitions()
 
     def window(self, start: Instant | None = None, end: Instant | None = None) -> Events:
-        """See only a half-open window ``[start, end)``; None leaves a side open."""
+        """See only a half-open window ``[start, end)``; None leaves a side open.
+
+        Raises:
+            LakeNotFoundError: There is no lake at the path.
+            LakeCorruptError: A partition of the window is missing that the ledger says holds events.
+        """
         window = Events().window(start, end).span
         read_description(self._layout)
         return Events(files=self._files_of(window), span=window, lake=self.path)
@@ -263,7 +270,7 @@ class Lake:
     def _files_of(self, window: Window) -> tuple[Path, ...]:
         first = window.start.date().isoformat() if window.start else ""
         last = (window.end - timedelta.resolution).date().isoformat() if window.end else "~"
-        return tuple(file for day, file in self._layout.partitions().items() if first <= day <= last)
+        return tuple(present_partitions(self._layout, lambda day: first <= day <= last).values())
 
 
 _OWN_WORDS = frozenset(

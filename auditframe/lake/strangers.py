@@ -48,15 +48,20 @@ def strangers(layout: Layout, *, days: Collection[str]) -> Iterator[Fault]:
     yield from _among_partitions(layout, days)
 
 
-def leftovers(layout: Layout) -> Iterator[Fault]:
-    """Name what is wrong with the files that one run leaves for the next: lock, journal, walks."""
+def leftovers(layout: Layout, *, number: int) -> Iterator[Fault]:
+    """Name what is wrong with the files that one run leaves for the next: lock, journal, walks.
+
+    Args:
+        layout: The lake.
+        number: The next entry's; a journal of an earlier one has nothing left to tell.
+    """
     if _size(layout.lock):
         yield Fault(layout.lock, "The lock holds something; it is always empty.")
     yield from _walk_faults(layout)
     journal = read_sealed(layout.journal, Journal) if os.path.lexists(layout.journal) else None
     if isinstance(journal, str):
         yield Fault(layout.journal, f"{journal} The next entry will speak of everything that is there.")
-    elif journal is not None and journal.removal is not None:
+    elif journal is not None and journal.removal is not None and journal.number >= number:
         yield Fault(layout.journal, f"A run of kind {journal.kind} was cut short; the next writer completes it.")
 
 

@@ -54,7 +54,7 @@ def verify(layout: Layout, *, anchor: str | None = None) -> tuple[Fault, ...]:
     is_sound = not broken and not wrong
     faults += gap_faults(layout, entries) if is_sound else ()
     told = [*_quarantine_faults(layout, entries), *_partition_faults(layout, entries, is_sound=is_sound)]
-    told += leftovers(layout)
+    told += leftovers(layout, number=len(entries) + 1)
     named = {fault.path for fault in (*faults, *told)}
     days = {state.partition for entry in entries for state in entry.partitions}
     told += [fault for fault in strangers(layout, days=days) if fault.path not in named]
