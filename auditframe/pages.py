@@ -50,6 +50,18 @@ class _Document(msgspec.Struct):
         return not (self.id is UNSET and self.type is UNSET and self.effective_at is UNSET)
 
 
+class _PlainPage(msgspec.Struct):
+    """A page as the endpoint sends it; where one of the last three keys stands too, it may be an event."""
+
+    data: list[Raw]
+    first_id: str | None = None
+    last_id: str | None = None
+    has_more: bool | None = None
+    id: Raw | UnsetType = UNSET
+    type: Raw | UnsetType = UNSET
+    effective_at: Raw | UnsetType = UNSET
+
+
 class _Head(msgspec.Struct):
     """The keys by which an event is known and placed in time."""
 
@@ -66,6 +78,7 @@ def _exact_integer(digits: str) -> int | Decimal:
 
 
 _lenient = json.JSONDecoder(parse_int=_exact_integer)
+_as_plain_page = msgspec.json.Decoder(_PlainPage)
 _as_document = msgspec.json.Decoder(_Document)
 _as_head = msgspec.json.Decoder(_Head)
 _as_raw = msgspec.json.Decoder(Raw)
@@ -135,7 +148,24 @@ def parse_page(body: bytes) -> Page:
         PageError: The body is not JSON from some byte on (``retryable``, with ``offset_bytes``), or
             it holds neither a page nor an event.
     """
-    documents = list(_documents(body.removeprefix(_BOM)))
+    body = body.removeprefix(_BOM)
+    return _plain_page(body) or _any_page(body)
+
+
+def _plain_page(body: bytes) -> Page | None:
+    """Read what the endpoint usually sends; None when the body is something else, or broken."""
+    try:
+        page = _as_plain_page.decode(body)
+    except REFUSALS:
+        return None
+    if UNSET not in (page.id, page.type, page.effective_at):
+        return None
+    events = tuple(_unquoted(event) if event[:1] == b'"' else event for event in map(bytes, page.data))
+    return Page(events, page.first_id or None, page.last_id or None, page.has_more)
+
+
+def _any_page(body: bytes) -> Page:
+    documents = list(_documents(body))
     pages = [_page(document, lone=len(documents) == 1) for document in documents]
     said = [page.has_more for page in pages if page.has_more is not None]
     return Page(

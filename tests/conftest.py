@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+from hypothesis import settings
 
 from auditframe.client import Client, Retry
 from auditframe.sample import Sample, sample
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 
 # Whoever starts the tests in the background may have Ctrl-C ignored, and children inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# No time is a test: a busy machine is slow.
+settings.register_profile("auditframe", deadline=None)
+settings.load_profile("auditframe")
 
 KEY = "sk-admin-emulator"
 HASTY = Retry(attempts=3, timeout_s=5.0, wait_initial_s=0.001, wait_max_s=0.002, jitter_s=0.0)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from auditframe.reports import login_failure_anomalies, login_failures_per_day
@@ -46,7 +46,6 @@ def found(table: pa.Table, **params: Any) -> list[dict[str, Any]]:
 sizes = st.floats(0.01, 500)
 
 
-@settings(deadline=None)  # the first call loads scipy
 @given(st.integers(2, 80), sizes, sizes, sizes, sizes)
 def test_a_run_has_at_least_the_p_value_of_the_bound_at_which_the_sql_leaves_it_out(
     length: int, hits: float, misses: float, quick: float, slow: float

@@ -860,7 +860,7 @@ def test_the_pages_before_a_failure_are_delivered_and_the_failure_is_raised() ->
     assert isinstance(error, ServerError)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.data())
 def test_no_endpoint_makes_a_walk_loop_or_end_without_its_word(data: st.DataObject) -> None:
     row = st.one_of(st.none(), st.sampled_from("abcdef"))
@@ -1434,7 +1434,7 @@ odd_texts = st.text(min_size=10, max_size=40) | st.text(
 odd_keys = odd_texts.map(lambda text: f"{text}#7Qz")  # so that none is a word that messages hold anyhow
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(odd_keys, st.sampled_from([0, 200, 204, 302, 400, 401, 403, 404, 422, 429, 500]))
 def test_no_exception_repr_or_log_record_holds_the_key(core: str, status: int) -> None:
     key = f"Sk{core}~K"

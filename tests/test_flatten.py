@@ -263,9 +263,13 @@ def test_what_cannot_be_decoded_leaves_columns_null_and_raw_untouched(value: byt
         (b'{"id":"a","type":"t","effective_at":1720804090000}', "effective_at", "a"),
         (b'{"id":"a","type":"t","effective_at":1e400}', "effective_at", "a"),
         (b'{"id":"a","type":"t","effective_at":NaN}', "effective_at", "a"),
+        (b'{"id":' + b"[" * 9999 + b"]" * 9999 + b',"type":"t","effective_at":1}', "id", None),
+        (b'{"id":"a","type":"t","effective_at":' + b"[" * 9999 + b"]" * 9999 + b"}", "effective_at", "a"),
     ],
 )
-def test_an_event_without_a_place_is_quarantined_alone(text: bytes, field: str, id_: str | None) -> None:
+@pytest.mark.parametrize("type_", [b"t", b"login.failed"])
+def test_an_event_without_a_place_is_quarantined_alone(type_: bytes, text: bytes, field: str, id_: str | None) -> None:
+    text = text.replace(b'"t"', b'"%b"' % type_)
     neighbours = [json.dumps(event(id=name)).encode() for name in ("before", "after")]
     flattened = flatten_texts([neighbours[0], text, neighbours[1]])
 

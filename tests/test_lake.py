@@ -162,7 +162,7 @@ small_events = st.lists(
 )
 
 
-@settings(max_examples=50 if IS_SOAK else 4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50 if IS_SOAK else 4, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(small_events, small_events, st.randoms(use_true_random=False))
 def test_merging_is_idempotent_commutative_and_associative(
     tmp_path_factory: pytest.TempPathFactory, one: list[dict[str, Any]], other: list[dict[str, Any]], random: Any

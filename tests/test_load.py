@@ -58,7 +58,7 @@ FILTERS = {
 }
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_every_filter_means_the_same_for_files_as_at_the_endpoint(
     organization: Sample, export: Path, data: st.DataObject

@@ -16,7 +16,7 @@ import msgspec
 import pyarrow as pa
 
 from auditframe.flatten._columns import columns_of
-from auditframe.flatten._place import Quarantined, Row, place
+from auditframe.flatten._place import Quarantined, place
 from auditframe.pages import parse_page
 from auditframe.schema import COLUMNS, arrow_schema
 
@@ -92,20 +92,14 @@ def flatten_events(
 
 def flatten_texts(events: Iterable[bytes], *, scope: str | None = None, seen_at: datetime | None = None) -> Flattened:
     """Flatten the JSON texts of events, as `pages.parse_page` cuts them, in one batch."""
-    rows: list[Row] = []
-    quarantine: list[Quarantined] = []
-    for text in events:
-        placed = place(text)
-        if isinstance(placed, Row):
-            rows.append(placed)
-        else:
-            quarantine.append(replace(placed, scope=scope, seen_at=seen_at))
+    rows, raws, unplaced = place(events)
     drift: Counter[str] = Counter()
-    columns = columns_of(rows, drift)
+    columns = columns_of(rows, raws, drift)
     columns["scope"] = pa.repeat(pa.scalar(scope, pa.string()), len(rows))
     columns["first_seen_at"] = pa.repeat(pa.scalar(seen_at, pa.timestamp("us", tz="UTC")), len(rows))
     columns["snapshot"] = pa.nulls(len(rows), pa.int64())
     table = pa.table([columns[column.name] for column in COLUMNS], schema=arrow_schema())
+    quarantine = (replace(item, scope=scope, seen_at=seen_at) for item in unplaced)
     return Flattened(table, tuple(quarantine), dict(drift))
 
 

@@ -1,24 +1,35 @@
-"""Columns: a tree of the paths that columns read, walked once for each distinct slice."""
+"""Columns: a tree of the paths that columns read, walked once for all distinct values under a key."""
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+import numpy as np
 import pyarrow as pa
 
 from auditframe.catalogue import lookup
-from auditframe.flatten._convert import CONVERT, MISMATCH
-from auditframe.pages import parse_value
+from auditframe.flatten._convert import CONVERT, MISMATCH, PLAIN
+from auditframe.pages import REFUSALS, parse_value
 from auditframe.schema import COLUMNS, Column, arrow_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections import Counter
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from auditframe.flatten._place import Row
+    from auditframe.schema import Kind
 
+    _Numbers = np.ndarray[Any, np.dtype[np.signedinteger[Any]]]
     _Values = pa.Array[Any] | pa.ChunkedArray[Any]
+    _Found = dict[str, list[tuple[int, list[Any]]]]
+    """By column: the rank of each path that was walked, and where it leads from each distinct value."""
+    _Parts = dict[str, list[tuple["_Slices", list[Any]]]]
+    """By column: what it is for the distinct values of some rows."""
+
+_MICROSECONDS = 1_000_000
+_WALKED = frozenset({dict, list, type(None)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,121 +56,186 @@ def _tree() -> dict[str, _Node]:
     return roots
 
 
-_TREE = _tree()
-_DETAIL_ROOTS = [root for root in _TREE if root not in ("actor", "project")]
-_Cells = dict[str, dict[int, tuple[int, Any]]]
-"""By column and row: the rank of the path that was found, and the value."""
+_OF_ONE_TYPE = _tree()
+_OF_ANY_TYPE = _OF_ONE_TYPE.pop("*")
+_ACTOR, _PROJECT = _OF_ONE_TYPE.pop("actor"), _OF_ONE_TYPE.pop("project")
+_EXPLODED = ["actor_kind", *(column.name for column in COLUMNS if any(len(steps) > 1 for steps in column.steps))]
+_as_values = msgspec.json.Decoder(list[Any])
 
 
-def columns_of(rows: Sequence[Row], drift: Counter[str]) -> dict[str, _Values]:
-    """Return every column that an event itself decides, by name; mismatches are counted in `drift` by path."""
-    types = [row.type for row in rows]
-    columns = {
-        "id": pa.array([row.id for row in rows], pa.string()),
-        "type": pa.array(types, pa.string()),
-        "area": _by_distinct(types, lambda type_: lookup(type_).area),
-        "verb": _by_distinct(types, lambda type_: lookup(type_).verb),
-        "effective_at": pa.array([row.at_us for row in rows], pa.int64()).cast(pa.timestamp("us", tz="UTC")),
-        "raw": pa.array([row.raw for row in rows], pa.string()),
-        "detail": pa.array([None if row.detail == b"null" else row.detail.decode() for row in rows], pa.string()),
-    }
-    columns |= _spread([("actor", row.actor) for row in rows], ["actor"], drift, actor_kind=_actor_kind)
-    columns |= _spread([("project", row.project) for row in rows], ["project"], drift)
-    columns |= _spread([(row.type, row.detail) for row in rows], _DETAIL_ROOTS, drift)
-    return columns
+@dataclass(frozen=True, slots=True)
+class _Slices:
+    """What stands under one key, each distinct value once.
 
-
-def _by_distinct(values: Sequence[str], derive: Callable[[str], str]) -> _Values:
-    encoded = pa.array(values, pa.string()).dictionary_encode()
-    derived = pa.array([derive(str(value)) for value in encoded.dictionary.to_pylist()], pa.string())
-    return _take(derived, encoded.indices)
-
-
-def _spread(
-    slices: Sequence[tuple[str, bytes]],
-    roots: Sequence[str],
-    drift: Counter[str],
-    **computed: Callable[[Any], Any],
-) -> dict[str, _Values]:
-    """Read the columns under some roots from each distinct slice, then spread them to the rows.
-
-    Args:
-        slices: For each row the key that it stands under and its JSON text, empty when absent.
-        roots: The roots of the tree to read; ``*`` reads under any key, another only under its own.
-        drift: Where mismatches are counted.
-        computed: Columns that a function derives from the whole decoded slice.
+    Attributes:
+        values: The distinct values, decoded; None where there is none.
+        rows: The rows that have one.
+        codes: The place in `values` of what each of these rows has.
+        is_strict: Whether msgspec decoded them, so that every text is one that UTF-8 can hold.
+        drift: Where values of another type than documented are counted, by path.
     """
-    codes: dict[tuple[str, bytes], int] = {}
-    of_row = [codes.setdefault(slice_, len(codes)) for slice_ in slices]
-    times = Counter(of_row)
-    cells: _Cells = {column.name: {} for root in roots for column in _readers(_TREE[root])}
-    cells |= {name: {} for name in computed}
-    for (key, text), code in codes.items():
-        found: Counter[str] = Counter()
-        value = _decoded(key, text, found)
-        for root in roots:
-            if root in ("*", key):
-                _read(_TREE[root], value, cells, row=code, drift=found)
-        for name, derive in computed.items():
-            cells[name][code] = (0, derive(value))
-        drift.update({path: count * times[code] for path, count in found.items()})
-    indices = pa.array(of_row, pa.int64())
-    return {name: _column(name, by_code, len(codes), indices) for name, by_code in cells.items()}
+
+    values: list[Any]
+    rows: _Numbers
+    codes: _Numbers
+    is_strict: bool
+    drift: Counter[str]
+
+    def count(self, path: str, wrong: Collection[int]) -> None:
+        """Count values of another type, given by their places, as often as rows have them."""
+        if wrong:
+            self.drift[path] += int(np.isin(self.codes, list(wrong)).sum())
 
 
-def _decoded(key: str, text: bytes, drift: Counter[str]) -> Any:
-    """Decode a slice; one that cannot be decoded, nested too deeply, counts as drift and fills no column."""
+def columns_of(rows: Sequence[Row], raws: Sequence[bytes], drift: Counter[str]) -> dict[str, _Values]:
+    """Return every column that an event itself decides, by name; mismatches are counted in `drift` by path."""
+    types = pa.array([row.type for row in rows], pa.string()).dictionary_encode()
+    details = [bytes(row.detail) for row in rows]
+    parts: _Parts = {name: [] for name in _EXPLODED}
+    actors = _distinct("actor", np.arange(len(rows)), [bytes(row.actor) for row in rows], drift)
+    parts["actor_kind"].append((actors, list(map(_actor_kind, actors.values))))
+    _explode(actors, [_ACTOR], parts)
+    projects = _distinct("project", np.arange(len(rows)), [bytes(row.project) for row in rows], drift)
+    _explode(projects, [_PROJECT], parts)
+    for type_, numbers in _rows_by_type(types):
+        slices = _distinct(type_, numbers, [details[number] for number in numbers.tolist()], drift)
+        _explode(slices, [_OF_ANY_TYPE, _OF_ONE_TYPE.get(type_, _Node(type_))], parts)
+    return {
+        "id": pa.array([row.id for row in rows], pa.string()),
+        "type": _by_type(types, str),
+        "area": _by_type(types, lambda type_: lookup(type_).area),
+        "verb": _by_type(types, lambda type_: lookup(type_).verb),
+        "effective_at": pa.array(_microseconds(rows), pa.timestamp("us", tz="UTC")),
+        "raw": pa.array(raws, pa.string()),
+        "detail": pa.array([None if detail == b"null" else detail for detail in details], pa.string()),
+        **{name: _column(name, of_some, len(rows)) for name, of_some in parts.items()},
+    }
+
+
+def _microseconds(rows: Sequence[Row]) -> list[int]:
+    seconds = [row.effective_at for row in rows]
+    return [at * _MICROSECONDS if isinstance(at, int) else round(at * _MICROSECONDS) for at in seconds]
+
+
+def _by_type(types: pa.DictionaryArray[Any, Any], derive: Callable[[str], str]) -> _Values:
+    derived = pa.array([derive(str(type_)) for type_ in types.dictionary.to_pylist()], pa.string())
+    return _take(derived, types.indices)
+
+
+def _take(values: _Values, places: _Values) -> _Values:
+    taken: _Values = values.take(places)
+    return taken
+
+
+def _rows_by_type(types: pa.DictionaryArray[Any, Any]) -> Iterator[tuple[str, _Numbers]]:
+    codes = types.indices.to_numpy()
+    ends = np.cumsum(np.bincount(codes))[:-1]
+    yield from zip(types.dictionary.to_pylist(), np.split(np.argsort(codes, kind="stable"), ends), strict=False)
+
+
+def _distinct(key: str, rows: _Numbers, texts: Sequence[bytes], drift: Counter[str]) -> _Slices:
+    """Decode each distinct text of some rows; one that cannot be decoded counts as drift and fills no column."""
+    places: dict[bytes, int] = {}
+    codes = np.array([places.setdefault(text, len(places)) for text in texts], np.int32)
+    try:
+        values = _as_values.decode(b"[%b]" % b",".join(text or b"null" for text in places))
+    except REFUSALS:
+        values = [_decoded(text) for text in places]
+        slices = _Slices(_cleared(values), rows, codes, is_strict=False, drift=drift)
+        slices.count(key, _places(values, MISMATCH))
+        return slices
+    return _Slices(values, rows, codes, is_strict=True, drift=drift)
+
+
+def _decoded(text: bytes) -> Any:
     try:
         return parse_value(text) if text else None
     except ValueError:
-        drift[key] += 1
-        return None
+        return MISMATCH  # nested too deeply
 
 
-def _take(values: _Values, indices: _Values) -> _Values:
-    spread: _Values = values.take(indices)
-    return spread
+def _explode(slices: _Slices, nodes: Sequence[_Node], parts: _Parts) -> None:
+    """Add to the columns below some roots what they are for each distinct value."""
+    found: _Found = {}
+    for node in nodes:
+        _walk(node, slices.values, slices, found)
+    for name, ways in found.items():
+        parts[name].append((slices, _first(ways)))
 
 
-def _readers(node: _Node) -> Iterator[Column]:
-    yield from (column for _, column in node.readers)
-    for child in node.below.values():
-        yield from _readers(child)
-
-
-def _column(name: str, cells: dict[int, tuple[int, Any]], length: int, indices: _Values) -> _Values:
-    """Build a column's distinct values and take the one of each row."""
-    type_ = arrow_schema().field(name).type
-    if not cells:
-        missing: _Values = pa.nulls(len(indices), type_)
-        return missing
-    values: list[Any] = [None] * length
-    for code, (_, value) in cells.items():
-        values[code] = value
-    return _take(pa.array(values, type_), indices)
-
-
-def _read(node: _Node, value: Any, cells: _Cells, *, row: int, drift: Counter[str]) -> None:
-    """Walk a decoded value along the tree and put what the columns ask for into their cells."""
-    if value is None:
-        return
+def _walk(node: _Node, values: list[Any], slices: _Slices, found: _Found) -> None:
+    """Follow the tree from a node, with the value that each distinct one has there; from None nothing leads on."""
     for rank, column in node.readers:
-        converted = CONVERT[column.kind](value)
-        if converted is MISMATCH:
-            drift[node.path] += 1
-        elif row not in cells[column.name] or cells[column.name][row][0] > rank:
-            cells[column.name][row] = (rank, converted)
+        found.setdefault(column.name, []).append((rank, _converted(column.kind, values, node.path, slices)))
     if not node.below:
         return
-    if isinstance(value, dict):
-        for key in node.below.keys() & value.keys():
-            _read(node.below[key], value[key], cells, row=row, drift=drift)
-    elif isinstance(value, list):
-        for key, child in node.below.items():
-            gathered = [element.get(key) if isinstance(element, dict) else None for element in value]
-            _read(child, gathered, cells, row=row, drift=drift)
-    else:
-        drift[node.path] += 1
+    kinds = set(map(type, values))
+    if others := kinds - _WALKED:
+        slices.count(node.path, [place for place, value in enumerate(values) if type(value) in others])
+    for key in _keys_below(node, values, kinds):
+        _walk(node.below[key], _under(key, values, kinds), slices, found)
+
+
+def _keys_below(node: _Node, values: Sequence[Any], kinds: Collection[type]) -> Collection[str]:
+    """Return the keys below a node that lead on from any value."""
+    if list in kinds:
+        return node.below
+    keys: set[str] = set().union(*(value for value in values if type(value) is dict))
+    return node.below.keys() & keys
+
+
+def _under(key: str, values: list[Any], kinds: Collection[type]) -> list[Any]:
+    """Return what each value has under a key; a list has a list, with None where an element has nothing."""
+    if kinds == {dict}:
+        return [value.get(key) for value in values]
+    return [
+        [_member(element, key) for element in value] if type(value) is list else _member(value, key) for value in values
+    ]
+
+
+def _member(value: Any, key: str) -> Any:
+    return value.get(key) if type(value) is dict else None
+
+
+def _converted(kind: Kind, values: list[Any], path: str, slices: _Slices) -> list[Any]:
+    """Convert to a column's kind; a value of another type is counted as drift and becomes None."""
+    if slices.is_strict and kind in PLAIN and set(map(type, values)) <= PLAIN[kind]:
+        return values
+    convert = CONVERT[kind]
+    converted = [None if value is None else convert(value) for value in values]
+    slices.count(path, _places(converted, MISMATCH))
+    return _cleared(converted)
+
+
+def _places(values: Sequence[Any], wanted: object) -> list[int]:
+    return [place for place, value in enumerate(values) if value is wanted]
+
+
+def _cleared(values: Sequence[Any]) -> list[Any]:
+    return [None if value is MISMATCH else value for value in values]
+
+
+def _first(ways: list[tuple[int, list[Any]]]) -> list[Any]:
+    """Return what the path of the lowest rank leads to that leads to anything."""
+    best, *others = (values for _, values in sorted(ways, key=lambda way: way[0]))
+    for values in others:
+        best = [value if first is None else first for first, value in zip(best, values, strict=True)]
+    return best
+
+
+def _column(name: str, parts: Sequence[tuple[_Slices, list[Any]]], length: int) -> _Values:
+    """Put the distinct values of all parts one after the other and take the one of each row."""
+    type_ = arrow_schema().field(name).type
+    values = [value for _, of_some in parts for value in of_some]
+    if not values:
+        missing: _Values = pa.nulls(length, type_)
+        return missing
+    place_of_row = np.full(length, -1, np.int32)
+    offset = 0
+    for slices, of_some in parts:
+        place_of_row[slices.rows] = slices.codes + offset
+        offset += len(of_some)
+    return _take(pa.array(values, type_), pa.array(place_of_row, mask=place_of_row < 0))
 
 
 def _actor_kind(actor: Any) -> str | None:

@@ -73,3 +73,6 @@ CONVERT: dict[Kind, Callable[[Any], Any]] = {
     "flag": _to_flag,
     "json": _to_json,
 }
+
+PLAIN: dict[Kind, frozenset[type]] = {"text": frozenset({str, type(None)}), "flag": frozenset({bool, type(None)})}
+"""The types of values that need no conversion where every text is one that UTF-8 can hold."""
