@@ -3,6 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+PEERS := .venv-bench/.ready
 SIDE_BY_SIDE := --numprocesses auto --dist worksteal
 
 .PHONY: demo test zones check docs bench soak notebooks wheel data reference lock clean
@@ -29,9 +30,12 @@ check: $(READY)
 docs: $(READY)
 	$(BIN)/sphinx-build -W -q -b html docs docs/_build
 
-bench: $(READY)
-	$(BIN)/python benchmarks/flatten.py
-	$(BIN)/python benchmarks/collection.py
+# In an environment of its own, with the peers: about half an hour. QUICK=--quick only proves that each works.
+bench: $(PEERS)
+	.venv-bench/bin/python benchmarks/flatten.py $(QUICK)
+	.venv-bench/bin/python benchmarks/collection.py $(QUICK)
+	.venv-bench/bin/python benchmarks/reports.py $(QUICK)
+	.venv-bench/bin/python benchmarks/anomalies.py $(QUICK)
 
 # Hours: 10,000 random worlds, 200 races, every byte of a lake flipped, a kill and an error at every system call of the
 # writers, disks that fill up, power cuts, random sequences. A part by itself: make soak ONLY="--only races flips"
@@ -56,9 +60,12 @@ lock:
 	uv pip compile pyproject.toml requirements/build.in --extra all --group dev --group docs \
 	  --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	  --no-emit-find-links --output-file requirements/dev.lock
+	uv pip compile requirements/peers.in --constraint requirements/dev.lock \
+	  --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+	  --no-emit-find-links --output-file requirements/peers.lock
 
 clean:
-	rm -rf .venv demo dist docs/_build
+	rm -rf .venv .venv-bench demo dist docs/_build
 
 $(READY): requirements/dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "auditframe needs Python 3.11 or newer; this is %s. Say which: make PYTHON=python3.12" % sys.version.split()[0])'
@@ -66,3 +73,9 @@ $(READY): requirements/dev.lock pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $(READY)
+
+$(PEERS): requirements/dev.lock requirements/peers.lock pyproject.toml
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock -r requirements/peers.lock
+	.venv-bench/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(PEERS)

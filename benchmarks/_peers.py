@@ -52,7 +52,7 @@ def missing() -> str | None:
     """Say what a peer needs that is not installed; None when nothing is missing."""
     if importlib.util.find_spec("sklearn"):
         return None
-    return "IsolationForest is left out: scikit-learn is not installed (requirements/anomalies.lock)."
+    return "IsolationForest is left out: scikit-learn is not installed (requirements/peers.lock)."
 
 
 def z_score(x: float, history: NDArray[np.float64]) -> float:

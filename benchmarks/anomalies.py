@@ -7,7 +7,7 @@ is asked anew of what the log held after 10 minutes, 30 minutes, 1 hour and so o
 the attack counts; each peer's time is when its own rule was met, or the end of its hour.
 
 IsolationForest needs scikit-learn, which nothing else here does. To compare with it too, run this in an environment of
-its own: ``pip install --require-hashes -r requirements/dev.lock -r requirements/anomalies.lock``.
+its own: ``pip install --require-hashes -r requirements/dev.lock -r requirements/peers.lock``.
 """
 
 from __future__ import annotations

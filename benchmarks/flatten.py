@@ -1,71 +1,110 @@
-"""How fast flattening is, beside what an analyst would write instead; every peer in one run, on the same bodies.
+"""How fast flattening is, beside what others would be used for it; every peer in one run, on the same response bodies.
 
-Prints medians and ratios. Absolute times are this machine's and mean little; the ratios are the result.
+Prints medians and ratios. Absolute times are this machine's and mean little; the ratios are the result. Peers that are
+not installed are left out: `make bench` installs them in an environment of its own.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
+import importlib.util
 import json
+import platform
 import statistics
+import sys
+import tempfile
 import time
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import msgspec
-import pandas as pd
 
-from auditframe.flatten import flatten
 from auditframe.sample import sample
+from benchmarks import _flatteners
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from benchmarks._flatteners import Pages, Peer
 
+RESULTS = Path(__file__).parent / "results" / "flatten.json"
 EVENTS_PER_PAGE = 100
 
 
 def main() -> None:
-    """Time each peer in turn, round after round, and print the medians."""
+    """Time each peer in turn, round after round, print the medians and write them down."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a small run that proves only that the benchmark works")
-    quick = parser.parse_args().quick
-    events, rounds = (1_000, 1) if quick else (50_000, 5)
-    bodies = _bodies(events)
-    took_s: dict[str, list[float]] = {name: [] for name in PEERS}
-    for _ in range(rounds):
-        for name, run in PEERS.items():
-            took_s[name].append(_time_s(run, bodies))
-    medians = {name: statistics.median(times) for name, times in took_s.items()}
-    ours = medians["auditframe.flatten"]
-    print(f"{events} events, {sum(map(len, bodies)) / 2**20:.1f} MiB of JSON, median of {rounds}")
-    for name, median in medians.items():
-        print(f"{name:28} {median:8.3f} s  {median / ours:6.2f} x auditframe.flatten")
+    parser.add_argument("--events", type=int, default=200_000, help="how many events are flattened")
+    parser.add_argument("--rounds", type=int, default=5, help="how often each is timed")
+    parser.add_argument("--only", nargs="*", help="these peers alone")
+    asked = parser.parse_args()
+    events, rounds = (1_000, 1) if asked.quick else (asked.events, asked.rounds)
+    peers = [peer for peer in _flatteners.PEERS if _is_there(peer) and (not asked.only or peer.name in asked.only)]
+    took: dict[str, list[tuple[float, float]]] = {peer.name: [] for peer in peers}
+    with tempfile.TemporaryDirectory() as folder:
+        pages = _pages(events, Path(folder))
+        for _ in range(rounds):
+            for peer in peers:
+                took[peer.name].append(_measure(peer, pages))
+    figures = [_figure(peer, took[peer.name]) for peer in peers]
+    size_mib = sum(map(len, pages.bodies)) / 2**20
+    print(f"{events:,} events, {size_mib:.1f} MiB of JSON, median of {rounds}; CPU is the time of all processors")
+    print(f"{'peer':30}{'time [s]':>9}{'ratio':>8}{'CPU [s]':>9}{'ratio':>8}")
+    ours = figures[0]
+    for each in figures:
+        ratio, ratio_cpu = each["took_s"] / ours["took_s"], each["took_cpu_s"] / ours["took_cpu_s"]
+        print(
+            f"{each['peer']:34}{each['took_s']:9.3f} s{ratio:8.2f} x{each['took_cpu_s']:9.3f} s CPU{ratio_cpu:8.2f} x"
+        )
+    if not asked.quick and not asked.only:
+        _write(events, size_mib, rounds, figures)
 
 
-def _bodies(events: int) -> list[bytes]:
+def _is_there(peer: Peer) -> bool:
+    missing = [name for name in peer.needs if importlib.util.find_spec(name) is None]
+    if missing:
+        print(f"{peer.name} is left out: {', '.join(missing)} is not installed (requirements/peers.lock).")
+    return not missing
+
+
+def _pages(events: int, folder: Path) -> Pages:
     made = sample(seed=3, events=events, days=90).events
-    pages = (made[start : start + EVENTS_PER_PAGE] for start in range(0, len(made), EVENTS_PER_PAGE))
-    return [msgspec.json.encode({"object": "list", "data": page, "has_more": True}) for page in pages]
+    cut = (made[start : start + EVENTS_PER_PAGE] for start in range(0, len(made), EVENTS_PER_PAGE))
+    bodies = [msgspec.json.encode({"object": "list", "data": page, "has_more": True}) for page in cut]
+    return _flatteners.Pages(bodies, folder)
 
 
-def _time_s(run: Callable[[list[bytes]], object], bodies: list[bytes]) -> float:
-    started = time.perf_counter()
-    run(bodies)
-    return time.perf_counter() - started
+def _measure(peer: Peer, pages: Pages) -> tuple[float, float]:
+    """Return the time that passes, and that of all processors together [s]."""
+    gc.collect()
+    began, began_cpu = time.perf_counter(), time.process_time()
+    peer.run(pages)
+    return time.perf_counter() - began, time.process_time() - began_cpu
 
 
-def _json_normalize(bodies: list[bytes]) -> pd.DataFrame:
-    return pd.json_normalize([event for body in bodies for event in json.loads(body)["data"]])
+def _figure(peer: Peer, took: list[tuple[float, float]]) -> dict[str, Any]:
+    took_s, took_cpu_s = map(statistics.median, zip(*took, strict=True))
+    return {"peer": peer.name, "gives": peer.gives, "took_s": round(took_s, 3), "took_cpu_s": round(took_cpu_s, 3)}
 
 
-def _only_parse(bodies: list[bytes]) -> list[object]:
-    return [msgspec.json.decode(body) for body in bodies]
+def _write(events: int, size_mib: float, rounds: int, figures: list[dict[str, Any]]) -> None:
+    libraries = sorted({name for peer in _flatteners.PEERS for name in peer.needs if importlib.util.find_spec(name)})
+    software = ["auditframe", "pandas", "msgspec", *libraries]
+    facts = {
+        "measured_at": datetime.now(UTC).strftime("%F"),
+        "software": ", ".join(f"{name} {version(name)}" for name in software) + f", Python {platform.python_version()}",
+        "events": events,
+        "size_mib": round(size_mib, 1),
+        "rounds": rounds,
+        "figures": figures,
+    }
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
-
-PEERS: dict[str, Callable[[list[bytes]], object]] = {
-    "auditframe.flatten": flatten,
-    "pandas.json_normalize": _json_normalize,
-    "msgspec, parsing alone": _only_parse,
-}
 
 if __name__ == "__main__":
     main()
