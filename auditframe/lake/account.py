@@ -135,6 +135,8 @@ def covered_by(entries: Sequence[Entry]) -> dict[str, tuple[Window, ...]]:
 
 def late_rows(rows: pa.Table, covered: Mapping[str, Sequence[Window]]) -> pa.Table:
     """Return the rows inside windows that an earlier snapshot had read whole."""
+    if not any(covered.values()):
+        return rows.slice(0, 0)
     placed = zip(rows["scope"].to_pylist(), instants(rows, "effective_at"), strict=True)
     late = [any(instant in window for window in covered.get(scope or "", ())) for scope, instant in placed]
     return rows.filter(pa.array(late, pa.bool_()))

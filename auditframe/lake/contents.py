@@ -79,7 +79,7 @@ class Reading:
         keys = events.select(["effective_at", "id"])
         if not keys.equals(keys.sort_by(ORDER)):
             yield "Its rows are not sorted by effective_at and id."
-        if strays := sum(found != day for found in days_of(events)):
+        if strays := sum(rows for found, rows in days_of(events).items() if found != day):
             yield f"{strays} of its rows belong to another day."
         ids = texts(events, "id")
         if doubled := len(ids) - len(set(ids)):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from auditframe.errors import LakeCorruptError, LakeNotFoundError, LakeVersionError
 from auditframe.lake.faults import UNREADABLE, cause, names_in, read_regular
@@ -121,9 +122,11 @@ def listed(folder: Path, *, only: str = "") -> list[str]:
         ) from error
 
 
-def days_of(events: pa.Table) -> list[str]:
-    """Return the partition of each row, as an ISO date in UTC."""
-    return [day.isoformat() for day in events["effective_at"].cast(pa.date32()).to_pylist() if day]
+def days_of(events: pa.Table) -> dict[str, int]:
+    """Return how many rows fall into each partition, by ISO date in UTC, oldest first."""
+    counted = pc.value_counts(events["effective_at"].cast(pa.date32()))
+    days, rows = (counted.field(name).to_pylist() for name in ("values", "counts"))
+    return dict(sorted((day.isoformat(), count) for day, count in zip(days, rows, strict=True) if day))
 
 
 def read_description(layout: Layout) -> Description:

@@ -18,7 +18,7 @@ from auditframe.lake.index import Fingerprints
 from auditframe.lake.journal import Journal, drop_walk, read_walks, write_journal, write_walk
 from auditframe.lake.layout import Description, days_of, read_description
 from auditframe.lake.ledger import read_ledger, vanished
-from auditframe.lake.merge import instants, merge, sort_arrivals, texts
+from auditframe.lake.merge import ORDER, instants, merge, sort_arrivals, texts
 from auditframe.lake.parquet import encode_partition, read_partition
 from auditframe.lake.quarantine import Kept, kept, read_quarantine, write_quarantine
 from auditframe.lake.records import Counts
@@ -83,7 +83,7 @@ class Writer:
         arrivals = sort_arrivals(arriving.events, self._stored(arriving.events))
         items = [kept("unplaced", item) for item in arriving.quarantine]
         items += [kept("mutation", item) for item in arrivals.mutations]
-        self._note(touched=set(days_of(arriving.events)), quarantine={self.number} if items else set())
+        self._note(touched=days_of(arriving.events).keys(), quarantine={self.number} if items else set())
         new = self._stamped(arrivals.new)
         for day, rows in _by_day(new):
             self._merge_into(day, rows)
@@ -215,7 +215,7 @@ class Writer:
         """Find the arriving ids that the lake holds: an id has one row, whatever day it comes back with."""
         wanted = set(self._ids.may_hold(texts(arriving, "id")))
         found: dict[str, str] = {}
-        for day in sorted(set(days_of(arriving))) if wanted else ():
+        for day in days_of(arriving) if wanted else ():
             path = self._layout.partition_file(day)
             if path.exists():
                 rows = read_partition(path, path=path, columns=["id", "raw"])
@@ -296,6 +296,7 @@ def _by_id(rows: pa.Table) -> dict[str, str]:
 
 def _by_day(rows: pa.Table) -> Iterator[tuple[str, pa.Table]]:
     """Cut rows at UTC midnights, oldest day first."""
-    days = days_of(rows)
-    for day in sorted(set(days)):
-        yield day, rows.filter(pa.array([found == day for found in days], pa.bool_()))
+    in_order, start = rows.sort_by(ORDER), 0
+    for day, length in days_of(rows).items():
+        yield day, in_order.slice(start, length)
+        start += length
