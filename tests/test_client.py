@@ -690,7 +690,7 @@ def test_when_no_candidate_is_left_the_error_says_what_was_seen() -> None:
     assert isinstance(error, PageError)
     assert not error.retryable
     assert "after page 1 (cursor 'a', 1 events, has_more True)" in str(error)
-    assert "'b' was refused with 400; 'L' brought 1 events, none of them new" in str(error)
+    assert "'b' was refused with 400; 'L' brought 1 events and leads back to known ones" in str(error)
 
 
 @pytest.mark.parametrize("status", [401, 403, 422])
@@ -720,13 +720,34 @@ def test_an_endpoint_that_ignores_the_cursor_raises() -> None:
 
 
 def test_a_repeated_cursor_raises() -> None:
-    script = Script(page(["a"], has_more=True), page(["b", "a"], has_more=True, last_id="a"))
+    script = Script(page(["a"], has_more=True), page([None], has_more=True, last_id="a"))
     with Client(KEY, base_url=BASE, transport=script, retry=QUICK) as client:
         pages, error = collect(client)
 
     assert isinstance(error, PageError)
     assert "no cursor that was not used before" in str(error)
-    assert ids_of(pages) == ["a", "b", "a"]
+    assert ids_of(pages) == ["a", None]
+
+
+@pytest.mark.parametrize("has_more", [True, False])
+@pytest.mark.parametrize(
+    "turned",
+    [["c", "b", "a"], ["d", "c", "b", "0"], ["b", "a"], ["c", "a"]],
+    ids=["with something new", "that began in the middle", "without anything new", "that left the cursor out"],
+)
+def test_a_page_that_ends_where_the_walk_has_been_has_turned_round(turned: list[str], *, has_more: bool) -> None:
+    script = Script(page(["0", "a", "b"], has_more=True), page(turned, has_more=has_more))
+    with Client(KEY, base_url=BASE, transport=script, retry=QUICK) as client:
+        pages, error = collect(client)
+
+    assert isinstance(error, PageError)
+    assert ids_of(pages) == ["0", "a", "b"]
+
+
+def test_a_last_page_may_end_with_the_cursor_and_tell_of_an_event_that_came_late() -> None:
+    pages, _ = fetch(page(["a", "b", "c"], has_more=True), page(["b", "late", "c"], has_more=False))
+
+    assert ids_of(pages) == ["a", "b", "c", "b", "late", "c"]
 
 
 def test_a_cycle_of_pages_raises() -> None:
@@ -812,7 +833,7 @@ def test_rows_without_ids_never_crash_and_are_told_apart_by_their_text() -> None
 
 def test_rows_without_ids_that_come_again_are_no_progress() -> None:
     again = b'{"data": [{"n": 1}], "has_more": true, "last_id": "%s"}'
-    with pytest.raises(PageError, match="none of them new"):
+    with pytest.raises(PageError, match="leads back to known ones"):
         fetch(reply(again % b"x"), reply(again % b"y"))
 
 

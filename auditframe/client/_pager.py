@@ -40,7 +40,7 @@ def walk(read: Read, *, starts: Sequence[str | None], backward: bool) -> Iterato
         Each page once, in the order of the walk; the last one `is_last`.
 
     Raises:
-        PageError: The paging makes no progress: a cursor comes again, or no page with an event
+        PageError: The paging makes no progress: a cursor comes again, or no page that leads on to an event
             not seen before can be had; or the pages turn round in time.
         ApiError: A page could not be fetched.
     """
@@ -84,7 +84,7 @@ def _next(last: Fetched, read: Read, trail: _Trail) -> Fetched:
             continue
         if trail.is_forward(fetched):
             return fetched
-        tried.append(f"{_shown(cursor)} brought {len(fetched.page.events)} events, none of them new")
+        tried.append(f"{_shown(cursor)} brought {len(fetched.page.events)} events and leads back to known ones")
     raise _no_progress(last, tried)
 
 
@@ -118,15 +118,19 @@ class _Trail:
         return not page.events and page.has_more is True and not self.candidates(page)
 
     def is_forward(self, fetched: Fetched) -> bool:
-        """Take a page in, and say whether it brought the walk forward."""
+        """Take a page in if it brings the walk forward; say whether it does."""
         identities = list(map(_identity, fetched.page.ids, fetched.page.events))
-        is_new = not self._seen.issuperset(identities)
-        # A last page of known events ends the walk where it begins again before its cursor; else it has turned round.
-        is_end = fetched.is_last and (not identities or self._edge in identities)
-        self._seen.update(identities)
-        self._edge = identities[0 if self._backward else -1] if identities else self._edge
         self._empty_pages = 0 if identities else self._empty_pages + 1
-        return is_new or is_end or 0 < self._empty_pages <= MAX_EMPTY_PAGES
+        if not identities:
+            return fetched.is_last or self._empty_pages <= MAX_EMPTY_PAGES
+        edge, before = identities[0 if self._backward else -1], self._edge
+        # A page may begin with rows that are known. One that ends with such a row has turned round, whatever else it
+        # holds, unless it is the last one and only repeats what came before its cursor.
+        if edge in self._seen and not (fetched.is_last and edge == before):
+            return False
+        self._seen.update(identities)
+        self._edge = edge
+        return True
 
 
 def _identity(event_id: str | None, event: bytes) -> bytes:
