@@ -83,9 +83,12 @@ def remove(path: Path) -> None:
 
 def remove_folder(path: Path) -> None:
     """Remove a folder when nothing is left in it."""
-    if path.exists() and not any(path.iterdir()):
-        path.rmdir()
-        _sync_folder(path.parent)
+    try:
+        if path.exists() and not any(path.iterdir()):
+            path.rmdir()
+            _sync_folder(path.parent)
+    except OSError as error:
+        raise LakeError(f"{path} cannot be removed: {error.strerror}.", path=path) from error
 
 
 @contextlib.contextmanager
