@@ -51,18 +51,25 @@ def events_per_actor() -> str:
     that an API key causes carry no IP address, so a service account usually has 0 addresses.
     """
     return """
-        WITH counted AS (
+        WITH parts AS (
             SELECT
-                coalesce(actor_email, actor_id, actor_api_key_id) AS actor,
+                coalesce(actor_email, actor_id, actor_api_key_id) AS actor, actor_kind, actor_id, type, ip_address,
+                count(*) AS events, min(effective_at) AS first_at, max(effective_at) AS last_at
+            FROM events
+            GROUP BY coalesce(actor_email, actor_id, actor_api_key_id), actor_kind, actor_id, type, ip_address
+        ),
+        counted AS (
+            SELECT
+                actor,
                 CASE WHEN min(actor_kind) = max(actor_kind) THEN min(actor_kind) END AS actor_kind,
                 CASE WHEN min(actor_id) = max(actor_id) THEN min(actor_id) END AS actor_id,
-                count(*) AS events,
+                sum(events) AS events,
                 count(DISTINCT type) AS types,
                 count(DISTINCT ip_address) AS addresses,
-                min(effective_at) AS first_at,
-                max(effective_at) AS last_at
-            FROM events
-            GROUP BY coalesce(actor_email, actor_id, actor_api_key_id)
+                min(first_at) AS first_at,
+                max(last_at) AS last_at
+            FROM parts
+            GROUP BY actor
         ),
         seconds AS (
             SELECT
@@ -126,13 +133,12 @@ def events_per_day() -> str:
     return """
         WITH counted AS (
             SELECT
-                CAST(effective_at AS DATE) AS day,
                 count(*) AS events,
                 count(DISTINCT coalesce(actor_email, actor_id, actor_api_key_id)) AS actors,
                 min(effective_at) AS first_at,
                 max(effective_at) AS last_at
             FROM events
-            GROUP BY CAST(effective_at AS DATE)
+            GROUP BY floor(epoch(effective_at) / 86400)
         ),
         seconds AS (
             SELECT effective_at, min(id) AS first_id, max(id) AS last_id
@@ -140,7 +146,9 @@ def events_per_day() -> str:
             WHERE effective_at IN (SELECT first_at FROM counted UNION ALL SELECT last_at FROM counted)
             GROUP BY effective_at
         )
-        SELECT day, events, actors, opening.first_id AS first_event_id, closing.last_id AS last_event_id
+        SELECT
+            CAST(first_at AS DATE) AS day, events, actors,
+            opening.first_id AS first_event_id, closing.last_id AS last_event_id
         FROM counted
         JOIN seconds AS opening ON opening.effective_at = first_at
         JOIN seconds AS closing ON closing.effective_at = last_at

@@ -133,20 +133,38 @@ def dormant_actors(*, quiet_days: int = 45, as_of: Moment = None) -> str:
             FROM spells CROSS JOIN asked
             WHERE epoch(coalesce(back_at, as_of)) - epoch(last_at) >= $quiet_days * 86400
         ),
-        seconds AS (
+        lasts AS (
+            SELECT max(effective_at) AS last_at
+            FROM events JOIN catalogue ON catalogue.type = events.type
+            WHERE area IN ('user', 'tenant.user')
+                AND (effect = 'grant' OR (effect = 'revoke' AND project_id IS NULL))
+                AND resource_id IS NOT NULL
+                AND effective_at <= (SELECT as_of FROM asked)
+            GROUP BY resource_id
+        ),
+        looked AS (
             SELECT
-                coalesce(actor_email, actor_id) AS actor,
+                id,
                 effective_at,
-                min(id) AS first_id,
-                max(id) AS last_id,
-                max(actor_id) AS actor_id
-            FROM events
-            WHERE actor_kind = 'user'
-                AND effective_at IN (
-                    SELECT last_at FROM silences UNION ALL SELECT back_at FROM silences WHERE back_at IS NOT NULL
-                )
-                AND type NOT IN (SELECT type FROM catalogue WHERE effect = 'login_failed')
-            GROUP BY coalesce(actor_email, actor_id), effective_at
+                area,
+                coalesce(effect, 'other') AS effect,
+                actor_kind,
+                coalesce(actor_email, actor_id) AS actor,
+                actor_id,
+                project_id,
+                resource_id
+            FROM events LEFT JOIN catalogue ON catalogue.type = events.type
+            WHERE effective_at IN (
+                SELECT last_at FROM silences
+                UNION ALL SELECT back_at FROM silences WHERE back_at IS NOT NULL
+                UNION ALL SELECT last_at FROM lasts
+            )
+        ),
+        seconds AS (
+            SELECT actor, effective_at, min(id) AS first_id, max(id) AS last_id, max(actor_id) AS actor_id
+            FROM looked
+            WHERE actor_kind = 'user' AND effect <> 'login_failed'
+            GROUP BY actor, effective_at
         ),
         memberships AS (
             SELECT
@@ -155,11 +173,10 @@ def dormant_actors(*, quiet_days: int = 45, as_of: Moment = None) -> str:
                 id,
                 effect,
                 row_number() OVER (PARTITION BY resource_id ORDER BY effective_at DESC, id DESC) AS nth_last
-            FROM events JOIN catalogue ON catalogue.type = events.type
+            FROM looked
             WHERE area IN ('user', 'tenant.user')
                 AND (effect = 'grant' OR (effect = 'revoke' AND project_id IS NULL))
                 AND resource_id IS NOT NULL
-                AND effective_at <= (SELECT as_of FROM asked)
         ),
         found AS (
             SELECT

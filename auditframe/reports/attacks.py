@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from auditframe.reports._base import check
+from auditframe.reports._bursts import (
+    ATTEMPTS_FROM_AN_ADDRESS,
+    ATTEMPTS_ON_AN_ACCOUNT,
+    BURSTS,
+    FIRST_LOGINS,
+)
 from auditframe.reports._columns import ReportColumn
 from auditframe.reports._specs import Spans
 
@@ -27,6 +33,7 @@ _SUCCESS_IDS = ReportColumn("success_ids", "texts", "Ids of these logins, in tim
         label=("ip_address",), start="effective_at", end="ends_at", meaning="from the first to the last failed attempt"
     ),
     controls=("SOC 2 CC6.1", "SOC 2 CC7.2", "ISO/IEC 27001:2022 A.8.16", "NIST SP 800-53 r5 AC-7"),
+    relations=(ATTEMPTS_FROM_AN_ADDRESS, FIRST_LOGINS, BURSTS),
 )
 def password_spray(*, min_accounts: int = 10, window_minutes: int = 60) -> str:
     """From which address were passwords tried on many accounts?
@@ -44,108 +51,27 @@ def password_spray(*, min_accounts: int = 10, window_minutes: int = 60) -> str:
         window_minutes: How long a window is; two failures this far apart do not share one [minutes].
     """
     return """
-        WITH failures AS (
+        WITH attacks AS (
             SELECT
-                events.id AS id,
-                effective_at,
-                CAST(epoch(effective_at) AS BIGINT) AS at_s,
-                coalesce(actor_email, actor_id, actor_api_key_id) AS actor,
-                ip_address
-            FROM events JOIN catalogue ON catalogue.type = events.type
-            WHERE effect = 'login_failed' AND ip_address IS NOT NULL
-        ),
-        crowds AS (
-            SELECT
-                ip_address,
-                count(*) OVER (
-                    PARTITION BY ip_address ORDER BY at_s RANGE BETWEEN 60 * $window_minutes PRECEDING AND CURRENT ROW
-                ) AS failures
-            FROM failures
-        ),
-        busy AS (SELECT DISTINCT ip_address FROM crowds WHERE failures >= $min_accounts),
-        homes AS (
-            SELECT
-                coalesce(actor_email, actor_id, actor_api_key_id) AS actor,
-                busy.ip_address AS ip_address,
-                min({'at': effective_at, 'id': events.id}) AS first_login
-            FROM events
-            JOIN catalogue ON catalogue.type = events.type
-            JOIN busy ON busy.ip_address = events.ip_address
-            WHERE effect = 'login' AND coalesce(actor_email, actor_id, actor_api_key_id) IS NOT NULL
-            GROUP BY coalesce(actor_email, actor_id, actor_api_key_id), busy.ip_address
-        ),
-        tries AS (
-            SELECT
-                failures.*,
-                first_login IS NOT NULL AS resident,
-                CASE WHEN failures.actor IS NOT NULL THEN lead(at_s) OVER (
-                    PARTITION BY failures.ip_address, failures.actor ORDER BY effective_at, failures.id
-                ) END AS again_s
-            FROM failures
-            JOIN busy USING (ip_address)
-            LEFT JOIN homes ON homes.actor = failures.actor AND homes.ip_address = failures.ip_address
-            WHERE NOT coalesce(first_login < {'at': effective_at, 'id': failures.id}, false)
-        ),
-        steps AS (
-            SELECT *, CASE WHEN actor IS NULL THEN 0 ELSE 1 END AS step, at_s AS step_s FROM tries
-            UNION ALL
-            SELECT *, -1, least(at_s + 60 * $window_minutes, coalesce(again_s, at_s + 60 * $window_minutes))
-            FROM tries
-            WHERE actor IS NOT NULL
-        ),
-        counted AS (
-            SELECT
-                *,
-                sum(step) OVER (
-                    PARTITION BY ip_address ORDER BY step_s, step, id ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
-                ) AS accounts
-            FROM steps
-        ),
-        looked_ahead AS (
-            SELECT
-                *,
-                min(CASE WHEN accounts >= $min_accounts THEN at_s END) OVER (
-                    PARTITION BY ip_address ORDER BY at_s RANGE BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING
-                ) AS full_s
-            FROM counted
-            WHERE step >= 0
-        ),
-        parts AS (
-            SELECT *, lag(at_s) OVER (PARTITION BY ip_address ORDER BY effective_at, id) AS before_s
-            FROM looked_ahead
-            WHERE full_s - at_s < 60 * $window_minutes
-        ),
-        numbered AS (
-            SELECT
-                *,
-                count(CASE WHEN before_s IS NULL OR full_s - before_s >= 60 * $window_minutes THEN 1 END) OVER (
-                    PARTITION BY ip_address ORDER BY effective_at, id ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
-                ) AS nth
-            FROM parts
-        ),
-        attacks AS (
-            SELECT
-                ip_address,
-                nth,
+                common AS ip_address,
                 min({'at': effective_at, 'id': id}) AS first_try,
                 arg_min(id, {'at': effective_at, 'id': id}) AS first_id,
                 min(effective_at) AS starts_at,
                 max(effective_at) AS ends_at,
                 min(at_s) AS starts_s,
                 max(at_s) AS ends_s,
-                count(DISTINCT actor) AS accounts,
+                count(DISTINCT varied) AS accounts,
                 count(*) AS failures,
-                count(*) - count(actor) AS unknown_failures,
+                count(*) - count(varied) AS unknown_failures,
                 list(id ORDER BY effective_at, id) AS failure_ids
-            FROM numbered
-            GROUP BY ip_address, nth
-            HAVING 2 * count(DISTINCT CASE WHEN resident THEN actor END) < count(DISTINCT actor)
+            FROM bursts
+            GROUP BY common, nth
+            HAVING 2 * count(DISTINCT CASE WHEN returns THEN varied END) < count(DISTINCT varied)
         ),
         successes AS (
-            SELECT first_id, list(first_login.id ORDER BY first_login) AS success_ids
-            FROM attacks JOIN homes USING (ip_address)
-            WHERE first_login > first_try
-                AND CAST(epoch(first_login.at) AS BIGINT) < ends_s + 60 * $window_minutes
+            SELECT first_id, list(login.id ORDER BY login) AS success_ids
+            FROM attacks JOIN first_logins ON common = ip_address
+            WHERE login > first_try AND CAST(epoch(login.at) AS BIGINT) < ends_s + 60 * $window_minutes
             GROUP BY first_id
         )
         SELECT
@@ -190,6 +116,7 @@ def password_spray(*, min_accounts: int = 10, window_minutes: int = 60) -> str:
         label=("actor",), start="effective_at", end="ends_at", meaning="from the first to the last failed attempt"
     ),
     controls=("SOC 2 CC6.1", "SOC 2 CC7.2", "ISO/IEC 27001:2022 A.8.16", "NIST SP 800-53 r5 AC-7"),
+    relations=(ATTEMPTS_ON_AN_ACCOUNT, FIRST_LOGINS, BURSTS),
 )
 def credential_stuffing(*, min_addresses: int = 10, window_minutes: int = 60) -> str:
     """On which account were passwords tried from many addresses?
@@ -207,114 +134,36 @@ def credential_stuffing(*, min_addresses: int = 10, window_minutes: int = 60) ->
         window_minutes: How long a window is; two failures this far apart do not share one [minutes].
     """
     return """
-        WITH failures AS (
+        WITH attacks AS (
             SELECT
-                events.id AS id,
-                effective_at,
-                CAST(epoch(effective_at) AS BIGINT) AS at_s,
-                coalesce(actor_email, actor_id, actor_api_key_id) AS actor,
-                ip_address
-            FROM events JOIN catalogue ON catalogue.type = events.type
-            WHERE effect = 'login_failed' AND coalesce(actor_email, actor_id, actor_api_key_id) IS NOT NULL
-        ),
-        crowds AS (
-            SELECT
-                actor,
-                count(*) OVER (
-                    PARTITION BY actor ORDER BY at_s RANGE BETWEEN 60 * $window_minutes PRECEDING AND CURRENT ROW
-                ) AS failures
-            FROM failures
-        ),
-        wanted AS (SELECT DISTINCT actor FROM crowds WHERE failures >= $min_addresses),
-        logins AS (
-            SELECT wanted.actor AS actor, ip_address, ip_asn, {'at': effective_at, 'id': events.id} AS login
-            FROM events
-            JOIN catalogue ON catalogue.type = events.type
-            JOIN wanted ON wanted.actor = coalesce(actor_email, actor_id, actor_api_key_id)
-            WHERE effect = 'login'
-        ),
-        homes AS (
-            SELECT actor, ip_address, min(login) AS first_login, arg_min(ip_asn, login) AS ip_asn
-            FROM logins
-            WHERE ip_address IS NOT NULL
-            GROUP BY actor, ip_address
-        ),
-        networks AS (
-            SELECT actor, ip_asn, min(login) AS first_there FROM logins WHERE ip_asn IS NOT NULL GROUP BY actor, ip_asn
-        ),
-        tries AS (
-            SELECT
-                failures.*,
-                CASE WHEN failures.ip_address IS NOT NULL THEN lead(at_s) OVER (
-                    PARTITION BY failures.actor, failures.ip_address ORDER BY effective_at, failures.id
-                ) END AS again_s
-            FROM failures
-            JOIN wanted USING (actor)
-            LEFT JOIN homes ON homes.actor = failures.actor AND homes.ip_address = failures.ip_address
-            WHERE NOT coalesce(first_login < {'at': effective_at, 'id': failures.id}, false)
-        ),
-        steps AS (
-            SELECT *, CASE WHEN ip_address IS NULL THEN 0 ELSE 1 END AS step, at_s AS step_s FROM tries
-            UNION ALL
-            SELECT *, -1, least(at_s + 60 * $window_minutes, coalesce(again_s, at_s + 60 * $window_minutes))
-            FROM tries
-            WHERE ip_address IS NOT NULL
-        ),
-        counted AS (
-            SELECT
-                *,
-                sum(step) OVER (
-                    PARTITION BY actor ORDER BY step_s, step, id ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
-                ) AS addresses
-            FROM steps
-        ),
-        looked_ahead AS (
-            SELECT
-                *,
-                min(CASE WHEN addresses >= $min_addresses THEN at_s END) OVER (
-                    PARTITION BY actor ORDER BY at_s RANGE BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING
-                ) AS full_s
-            FROM counted
-            WHERE step >= 0
-        ),
-        parts AS (
-            SELECT *, lag(at_s) OVER (PARTITION BY actor ORDER BY effective_at, id) AS before_s
-            FROM looked_ahead
-            WHERE full_s - at_s < 60 * $window_minutes
-        ),
-        numbered AS (
-            SELECT
-                *,
-                count(CASE WHEN before_s IS NULL OR full_s - before_s >= 60 * $window_minutes THEN 1 END) OVER (
-                    PARTITION BY actor ORDER BY effective_at, id ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
-                ) AS nth
-            FROM parts
-        ),
-        attacks AS (
-            SELECT
-                actor,
-                nth,
+                common AS actor,
                 min({'at': effective_at, 'id': id}) AS first_try,
                 arg_min(id, {'at': effective_at, 'id': id}) AS first_id,
                 min(effective_at) AS starts_at,
                 max(effective_at) AS ends_at,
                 min(at_s) AS starts_s,
                 max(at_s) AS ends_s,
-                count(DISTINCT ip_address) AS addresses,
+                count(DISTINCT varied) AS addresses,
                 count(*) AS failures,
-                count(*) - count(ip_address) AS unplaced_failures,
+                count(*) - count(varied) AS unplaced_failures,
                 list(id ORDER BY effective_at, id) AS failure_ids
-            FROM numbered
-            GROUP BY actor, nth
+            FROM bursts
+            GROUP BY common, nth
+        ),
+        networks AS (
+            SELECT common AS actor, ip_asn, min({'at': effective_at, 'id': id}) AS first_there
+            FROM attempts
+            WHERE effect = 'login' AND ip_asn IS NOT NULL
+            GROUP BY common, ip_asn
         ),
         successes AS (
-            SELECT first_id, list(first_login.id ORDER BY first_login) AS success_ids
+            SELECT first_id, list(login.id ORDER BY login) AS success_ids
             FROM attacks
-            JOIN homes USING (actor)
-            LEFT JOIN networks ON networks.actor = homes.actor AND networks.ip_asn = homes.ip_asn
-            WHERE first_login > first_try
+            JOIN first_logins ON common = attacks.actor
+            LEFT JOIN networks ON networks.actor = attacks.actor AND networks.ip_asn = first_logins.ip_asn
+            WHERE login > first_try
                 AND coalesce(first_there > first_try, true)
-                AND CAST(epoch(first_login.at) AS BIGINT) < ends_s + 60 * $window_minutes
+                AND CAST(epoch(login.at) AS BIGINT) < ends_s + 60 * $window_minutes
             GROUP BY first_id
         )
         SELECT

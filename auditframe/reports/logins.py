@@ -47,7 +47,6 @@ def login_failures(*, min_failures: int = 1) -> str:
                 count(*) AS failures,
                 min(effective_at) AS first_at,
                 max(effective_at) AS last_at,
-                max({'at': effective_at, 'id': events.id}) AS last_try,
                 coalesce(
                     array_sort(array_agg(DISTINCT detail_error_code) FILTER (WHERE detail_error_code IS NOT NULL)),
                     CAST([] AS VARCHAR[])
@@ -58,19 +57,27 @@ def login_failures(*, min_failures: int = 1) -> str:
             GROUP BY coalesce(actor_email, actor_id, actor_api_key_id), ip_address
             HAVING count(*) >= $min_failures
         ),
-        lasts AS (SELECT actor, ip_address, last_at, last_try FROM failed WHERE actor IS NOT NULL),
-        moments AS (
-            -- Where the next success can be: in the second of the last failure, or in that of the first login later.
-            SELECT actor, ip_address, last_at, last_try, last_at AS moment FROM lasts
-            UNION ALL
-            SELECT lasts.actor, ip_address, last_at, last_try, min(effective_at)
+        lasts AS (
+            SELECT actor, ip_address, last_at, event_ids[CAST(cardinality(event_ids) AS BIGINT)] AS last_id
+            FROM failed
+            WHERE actor IS NOT NULL
+        ),
+        later AS (
+            SELECT lasts.actor AS actor, last_at, min(effective_at) AS login_at
             FROM lasts
             JOIN (
                 SELECT coalesce(actor_email, actor_id, actor_api_key_id) AS actor, effective_at
                 FROM events JOIN catalogue ON catalogue.type = events.type
                 WHERE effect = 'login'
             ) AS logins ON logins.actor = lasts.actor AND effective_at > last_at
-            GROUP BY lasts.actor, ip_address, last_at, last_try
+            GROUP BY lasts.actor, last_at
+        ),
+        moments AS (
+            -- Where the next success can be: in the second of the last failure, or in that of the first login later.
+            SELECT actor, ip_address, last_at, last_id, last_at AS moment FROM lasts
+            UNION ALL
+            SELECT lasts.actor, ip_address, lasts.last_at, last_id, login_at
+            FROM lasts JOIN later ON later.actor = lasts.actor AND later.last_at = lasts.last_at
         ),
         named AS (
             SELECT
@@ -81,7 +88,7 @@ def login_failures(*, min_failures: int = 1) -> str:
             JOIN catalogue ON catalogue.type = events.type
             JOIN moments
                 ON moments.actor = coalesce(actor_email, actor_id, actor_api_key_id) AND moment = effective_at
-            WHERE effect = 'login' AND (effective_at > last_at OR events.id > last_try.id)
+            WHERE effect = 'login' AND (effective_at > last_at OR events.id > last_id)
             GROUP BY moments.actor, moments.ip_address
         )
         SELECT
@@ -194,33 +201,26 @@ def success_after_failures(*, min_failures: int = 5, within_minutes: int = 60) -
     return """
         WITH failures AS (
             SELECT
-                events.id AS id,
-                effective_at,
-                CAST(epoch(effective_at) AS BIGINT) AS at_s,
                 coalesce(actor_email, actor_id, actor_api_key_id) AS actor,
-                ip_address,
-                ip_asn
+                CAST(epoch(effective_at) AS BIGINT) // greatest(60 * $within_minutes, 1) AS nth
             FROM events JOIN catalogue ON catalogue.type = events.type
             WHERE effect = 'login_failed' AND coalesce(actor_email, actor_id, actor_api_key_id) IS NOT NULL
         ),
-        crowds AS (
-            SELECT
-                actor,
-                count(*) OVER (
-                    PARTITION BY actor ORDER BY at_s RANGE BETWEEN 60 * $within_minutes PRECEDING AND CURRENT ROW
-                ) AS failures
-            FROM failures
+        troubled AS (
+            -- What lies within the time lies within two spans of the clock side by side.
+            SELECT DISTINCT actor
+            FROM failures CROSS JOIN (VALUES (0), (1)) AS either(later)
+            GROUP BY actor, nth + later
+            HAVING count(*) >= $min_failures
         ),
-        troubled AS (SELECT DISTINCT actor FROM crowds WHERE failures >= $min_failures),
         attempts AS (
-            SELECT 'login_failed' AS effect, id, effective_at, at_s, actor, ip_address, ip_asn
-            FROM failures JOIN troubled USING (actor)
-            UNION ALL
-            SELECT effect, events.id, effective_at, CAST(epoch(effective_at) AS BIGINT), actor, ip_address, ip_asn
+            SELECT
+                effect, events.id AS id, effective_at, CAST(epoch(effective_at) AS BIGINT) AS at_s, actor, ip_address,
+                ip_asn
             FROM events
             JOIN catalogue ON catalogue.type = events.type
             JOIN troubled ON troubled.actor = coalesce(actor_email, actor_id, actor_api_key_id)
-            WHERE effect = 'login'
+            WHERE effect IN ('login', 'login_failed')
         ),
         numbered AS (
             SELECT
