@@ -6,13 +6,14 @@ import pytest
 
 from auditframe import reports
 from auditframe.errors import ParameterError, ReportError
-from auditframe.reports._access import MEMBERSHIPS, PEOPLE, privileges
-from auditframe.reports._grants import GRANTS
+from auditframe.reports._access import FIRST_ACTS, MEMBERSHIPS, PEOPLE, privileges
+from auditframe.reports._grants import GRANTING
+from auditframe.reports._keys import LIVING_KEYS
 from auditframe.schema import arrow_schema
 from tests.test_reports import refused_in
 
 NOTHING = arrow_schema().empty_table()
-SHARED = (GRANTS, MEMBERSHIPS, PEOPLE)
+SHARED = (*GRANTING, FIRST_ACTS, LIVING_KEYS, MEMBERSHIPS, PEOPLE)
 
 
 def _is_privileged(kind: str, text: str) -> bool:

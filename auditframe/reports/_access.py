@@ -43,38 +43,43 @@ PRIVILEGES = Relation(
 
 PEOPLE = Relation(
     "people",
-    {"user_id": pa.string(), "email": pa.string(), "first_at": _INSTANT, "first_id": pa.string()},
-    "A user that acted: the e-mail address last seen, and the first event that is more than a failure to sign in.",
+    {"user_id": pa.string(), "email": pa.string()},
+    "A user that acted, with the e-mail address last seen.",
     sql="""
-        WITH seen AS (
-            SELECT
-                actor_id AS user_id,
-                actor_email AS email,
-                max(effective_at) AS last_at,
-                min(CASE WHEN coalesce(effect, 'other') <> 'login_failed' THEN effective_at END) AS first_at
-            FROM events LEFT JOIN catalogue ON catalogue.type = events.type
-            WHERE actor_kind = 'user' AND actor_id IS NOT NULL
-            GROUP BY actor_id, actor_email
-        ),
-        ranked AS (
+        SELECT user_id, email
+        FROM (
             SELECT
                 user_id,
                 email,
-                min(first_at) OVER (PARTITION BY user_id) AS first_at,
                 row_number() OVER (PARTITION BY user_id ORDER BY email IS NULL, last_at DESC, email) AS nth
-            FROM seen
-        ),
-        firsts AS (
-            SELECT ranked.user_id AS user_id, min(events.id) AS first_id
-            FROM events
-            JOIN ranked ON ranked.user_id = actor_id AND ranked.first_at = effective_at AND nth = 1
-            LEFT JOIN catalogue ON catalogue.type = events.type
-            WHERE actor_kind = 'user' AND coalesce(effect, 'other') <> 'login_failed'
-            GROUP BY ranked.user_id
-        )
-        SELECT ranked.user_id AS user_id, email, first_at, first_id
-        FROM ranked LEFT JOIN firsts ON firsts.user_id = ranked.user_id
+            FROM (
+                SELECT actor_id AS user_id, actor_email AS email, max(effective_at) AS last_at
+                FROM events
+                WHERE actor_kind = 'user' AND actor_id IS NOT NULL
+                GROUP BY actor_id, actor_email
+            ) AS seen
+        ) AS ranked
         WHERE nth = 1
+    """,
+)
+
+FIRST_ACTS = Relation(
+    "first_acts",
+    {"user_id": pa.string(), "first_id": pa.string()},
+    "The first event of a user that is more than a failure to sign in.",
+    sql="""
+        WITH firsts AS (
+            SELECT actor_id AS user_id, min(effective_at) AS first_at
+            FROM events LEFT JOIN catalogue ON catalogue.type = events.type
+            WHERE actor_kind = 'user' AND actor_id IS NOT NULL AND coalesce(effect, 'other') <> 'login_failed'
+            GROUP BY actor_id
+        )
+        SELECT user_id, min(events.id) AS first_id
+        FROM events
+        JOIN firsts ON user_id = actor_id AND first_at = effective_at
+        LEFT JOIN catalogue ON catalogue.type = events.type
+        WHERE actor_kind = 'user' AND coalesce(effect, 'other') <> 'login_failed'
+        GROUP BY user_id
     """,
 )
 
@@ -93,25 +98,50 @@ MEMBERSHIPS = Relation(
     },
     "An event by which a user became a member (grant), got another role (change) or left (revoke).",
     sql="""
-        WITH invites AS (
+        WITH areas(area) AS (
+            -- Joined, for a list after IN is compared only when all the columns are read.
+            VALUES ('user'), ('invite'), ('tenant.user'), ('tenant.membership')
+        ),
+        picked AS (
+            SELECT
+                events.id AS id,
+                effective_at,
+                events.area AS area,
+                effect,
+                project_id,
+                resource_id,
+                actor_kind,
+                actor_id,
+                actor_email,
+                coalesce(actor_email, actor_id, actor_api_key_id) AS actor,
+                detail_data_email,
+                detail_data_role,
+                detail_changes_requested_role,
+                CASE WHEN left(events.area, 7) = 'tenant.' THEN detail END AS payload
+            FROM events
+            JOIN areas ON areas.area = events.area
+            JOIN catalogue ON catalogue.type = events.type
+            WHERE effect IN ('create', 'grant', 'change', 'revoke')
+        ),
+        invites AS (
             SELECT
                 resource_id AS invite_id,
                 min(lower(detail_data_email)) AS email,
                 min(detail_data_role) AS role
-            FROM events JOIN catalogue ON catalogue.type = events.type
+            FROM picked
             WHERE area = 'invite' AND effect = 'create' AND resource_id IS NOT NULL
             GROUP BY resource_id
         ),
         told AS (
             SELECT
-                events.id AS id,
+                id,
                 effective_at,
                 CASE WHEN left(area, 7) = 'tenant.' THEN 'tenant' ELSE 'organization' END AS scope,
                 CASE WHEN area = 'user' THEN project_id END AS project_id,
                 CASE area
                     WHEN 'user' THEN resource_id
-                    WHEN 'tenant.user' THEN coalesce(TRY(detail ->> '$.user_id'), resource_id)
-                    WHEN 'tenant.membership' THEN TRY(detail ->> '$.user_id')
+                    WHEN 'tenant.user' THEN coalesce(TRY(payload ->> '$.user_id'), resource_id)
+                    WHEN 'tenant.membership' THEN TRY(payload ->> '$.user_id')
                     ELSE CASE
                         WHEN actor_kind = 'user'
                             AND coalesce(lower(actor_email) = invites.email, true) THEN actor_id
@@ -119,18 +149,12 @@ MEMBERSHIPS = Relation(
                 END AS user_id,
                 effect,
                 coalesce(
-                    detail_changes_requested_role,
-                    detail_data_role,
-                    invites.role,
-                    CASE WHEN left(area, 7) = 'tenant.' THEN TRY(detail ->> '$.role') END
+                    detail_changes_requested_role, detail_data_role, invites.role, TRY(payload ->> '$.role')
                 ) AS role,
-                coalesce(actor_email, actor_id, actor_api_key_id) AS actor,
+                actor,
                 area = 'invite' AS invited
-            FROM events
-            JOIN catalogue ON catalogue.type = events.type
-            LEFT JOIN invites ON area = 'invite' AND invites.invite_id = resource_id
-            WHERE area IN ('user', 'invite', 'tenant.user', 'tenant.membership')
-                AND effect IN ('grant', 'change', 'revoke')
+            FROM picked LEFT JOIN invites ON area = 'invite' AND invites.invite_id = resource_id
+            WHERE effect IN ('grant', 'change', 'revoke')
         )
         SELECT id, effective_at, scope, project_id, user_id, effect, role, actor, invited
         FROM told

@@ -13,20 +13,27 @@ _SQL = """
     WITH moment AS (
         SELECT coalesce(CAST($as_of AS TIMESTAMPTZ), max(effective_at)) AS as_of FROM events
     ),
+    areas(area) AS (
+        -- Joined, for a list after IN is compared only when all the columns are read.
+        VALUES ('api_key'), ('project')
+    ),
     about AS (
         SELECT
             resource_id,
             events.id AS id,
             effective_at,
-            area,
+            events.area AS area,
             project_id,
             coalesce(effect, 'other') AS effect,
             coalesce(actor_email, actor_id, actor_api_key_id) AS actor,
             actor_id,
             actor_email,
             coalesce(detail_changes_requested_scopes, detail_data_scopes) AS scopes
-        FROM events LEFT JOIN catalogue ON catalogue.type = events.type CROSS JOIN moment
-        WHERE area IN ('api_key', 'project') AND resource_id IS NOT NULL AND effective_at <= as_of
+        FROM events
+        JOIN areas ON areas.area = events.area
+        LEFT JOIN catalogue ON catalogue.type = events.type
+        CROSS JOIN moment
+        WHERE resource_id IS NOT NULL AND effective_at <= as_of
     ),
     ended AS (
         SELECT DISTINCT resource_id FROM about WHERE effect = 'delete'

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from auditframe.reports._access import MEMBERSHIPS, PEOPLE
+from auditframe.reports._access import PEOPLE
 from auditframe.reports._base import check
 from auditframe.reports._columns import ReportColumn
-from auditframe.reports._grants import GRANTS, HOW, KNOWN, PERMISSIONS, PRINCIPAL, PRINCIPAL_TYPE, ROLE
+from auditframe.reports._grants import GRANTING, HOW, KNOWN, PERMISSIONS, PRINCIPAL, PRINCIPAL_TYPE, ROLE
 from auditframe.reports._specs import Points
 
 _HOLDERS = ReportColumn("holders", "texts", "Ids of those who thereby hold it, as far as events tell; sorted.")
@@ -17,7 +17,7 @@ _CONTROLS = ("SOC 2 CC6.3", "ISO/IEC 27001:2022 A.5.18", "ISO/IEC 27001:2022 A.8
     columns=(HOW, PRINCIPAL, PRINCIPAL_TYPE, ROLE, PERMISSIONS, KNOWN, _HOLDERS),
     plot=Points(at="effective_at", label="how"),
     controls=(*_CONTROLS, "NIST SP 800-53 r5 AC-2"),
-    relations=(GRANTS, PEOPLE),
+    relations=(*GRANTING, PEOPLE),
 )
 def privileged_grants() -> str:
     """Who received a privilege, from whom and by which path?
@@ -149,7 +149,7 @@ def privileged_grants() -> str:
     ),
     plot=Points(at="effective_at", label="actor"),
     controls=(*_CONTROLS, "SOC 2 CC6.1", "NIST SP 800-53 r5 AU-6"),
-    relations=(GRANTS, MEMBERSHIPS, PEOPLE),
+    relations=(*GRANTING, PEOPLE),
 )
 def self_grants() -> str:
     """Who gave a privilege to himself?
@@ -170,16 +170,12 @@ def self_grants() -> str:
                 acted.service_account_id AS service_account_id,
                 made.actor_id AS maker_id,
                 min_by(made.id, (made.effective_at, made.id)) AS key_event_id
-            FROM (
-                SELECT events.id AS id, effective_at, resource_id, actor_id
-                FROM events JOIN catalogue ON catalogue.type = events.type
-                WHERE area = 'api_key' AND effect = 'create' AND actor_id IS NOT NULL
-            ) AS made
-            JOIN (
+            FROM access_facts AS made JOIN (
                 SELECT DISTINCT actor_id AS service_account_id, actor_api_key_id
                 FROM events
                 WHERE actor_kind = 'service_account' AND actor_id IS NOT NULL AND actor_api_key_id IS NOT NULL
             ) AS acted ON acted.actor_api_key_id = made.resource_id
+            WHERE about = 'key' AND made.actor_id IS NOT NULL
             GROUP BY acted.service_account_id, made.actor_id
         ),
         matched AS (
@@ -198,14 +194,27 @@ def self_grants() -> str:
             LEFT JOIN makers ON maker_id = actor_id AND service_account_id = principal_id
             WHERE actor_id IS NOT NULL OR actor_email IS NOT NULL
         ),
+        accepted AS (
+            -- By somebody with the address that was invited, as far as the log tells it.
+            SELECT facts.effective_at AS effective_at, actor_id AS user_id, coalesce(facts.role, invites.role) AS role
+            FROM access_facts AS facts LEFT JOIN (
+                SELECT resource_id AS invite_id, min(lower(email)) AS email, min(role) AS role
+                FROM access_facts
+                WHERE area = 'invite' AND effect = 'create'
+                GROUP BY resource_id
+            ) AS invites ON invite_id = resource_id
+            WHERE area = 'invite'
+                AND effect = 'grant'
+                AND actor_kind = 'user'
+                AND coalesce(lower(actor_email) = invites.email, true)
+        ),
         joining AS (
-            SELECT matched.id AS id, max(memberships.role) AS offered
-            FROM matched JOIN memberships ON memberships.user_id = matched.actor_id
+            SELECT matched.id AS id, max(accepted.role) AS offered
+            FROM matched JOIN accepted ON accepted.user_id = matched.actor_id
             WHERE through = 'id'
                 AND how = 'role'
-                AND invited
-                AND memberships.effective_at <= matched.effective_at
-                AND memberships.effective_at >= matched.effective_at - INTERVAL 1 HOUR
+                AND accepted.effective_at <= matched.effective_at
+                AND accepted.effective_at >= matched.effective_at - INTERVAL 1 HOUR
             GROUP BY matched.id
         ),
         judged AS (

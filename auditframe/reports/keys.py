@@ -196,22 +196,28 @@ def orphaned_keys(*, as_of: Moment = None) -> str:
     """
     return """
         WITH moment AS (
-            SELECT coalesce(CAST($as_of AS TIMESTAMPTZ), max(effective_at)) AS as_of FROM events
+            SELECT max(as_of) AS as_of FROM living_keys
+        ),
+        areas(area) AS (
+            -- Joined, for a list after IN is compared only when all the columns are read.
+            VALUES ('user'), ('service_account'), ('tenant.user'), ('tenant.service_account')
         ),
         moves AS (
             SELECT
                 events.id AS id,
                 effective_at,
                 effect,
-                CASE WHEN area = 'user' THEN project_id END AS project_id,
+                CASE WHEN events.area = 'user' THEN project_id END AS project_id,
                 coalesce(
-                    CASE WHEN starts_with(area, 'tenant.') THEN TRY(detail ->> '$.user_id') END,
-                    CASE WHEN starts_with(area, 'tenant.') THEN TRY(detail ->> '$.user.id') END,
+                    CASE WHEN starts_with(events.area, 'tenant.') THEN TRY(detail ->> '$.user_id') END,
+                    CASE WHEN starts_with(events.area, 'tenant.') THEN TRY(detail ->> '$.user.id') END,
                     resource_id
                 ) AS person
-            FROM events JOIN catalogue ON catalogue.type = events.type CROSS JOIN moment
-            WHERE area IN ('user', 'service_account', 'tenant.user', 'tenant.service_account')
-                AND effect IN ('grant', 'revoke', 'delete') AND effective_at <= as_of
+            FROM events
+            JOIN areas ON areas.area = events.area
+            JOIN catalogue ON catalogue.type = events.type
+            CROSS JOIN moment
+            WHERE effect IN ('grant', 'revoke', 'delete') AND effective_at <= as_of
         ),
         removals AS (
             SELECT * FROM moves

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from auditframe.errors import ParameterError
-from auditframe.reports._access import MEMBERSHIPS, PEOPLE
+from auditframe.reports._access import FIRST_ACTS, MEMBERSHIPS, PEOPLE
 from auditframe.reports._base import report
 from auditframe.reports._columns import EVENT_IDS, ReportColumn
 from auditframe.reports._parameters import Moment
@@ -37,7 +37,7 @@ _PROJECT_ID = ReportColumn("project_id", "text", "Project that it is of; null fo
         EVENT_IDS,
     ),
     controls=(*_CONTROLS, "NIST SP 800-53 r5 AC-2"),
-    relations=(MEMBERSHIPS, PEOPLE),
+    relations=(MEMBERSHIPS, PEOPLE, FIRST_ACTS),
 )
 def members_as_of(*, as_of: Moment = None) -> str:
     """Who is a member, with which role, on a date?
@@ -107,10 +107,10 @@ def members_as_of(*, as_of: Moment = None) -> str:
             WHERE from_before OR holding_ids IS NOT NULL
             UNION ALL
             SELECT user_id, 'organization', NULL, NULL, NULL, true, NULL, [first_id]
-            FROM people
-            WHERE first_id IS NOT NULL AND NOT EXISTS (
+            FROM first_acts
+            WHERE NOT EXISTS (
                 SELECT 1 FROM memberships
-                WHERE memberships.user_id = people.user_id AND scope = 'organization' AND project_id IS NULL
+                WHERE memberships.user_id = first_acts.user_id AND scope = 'organization' AND project_id IS NULL
             )
         )
         SELECT

@@ -5,7 +5,7 @@ from __future__ import annotations
 from auditframe.reports._access import MEMBERSHIPS, PEOPLE
 from auditframe.reports._base import check
 from auditframe.reports._columns import ReportColumn
-from auditframe.reports._grants import GRANTS, HOW, KNOWN, PRINCIPAL, ROLE
+from auditframe.reports._grants import GRANTING, HOW, KNOWN, PRINCIPAL, ROLE
 from auditframe.reports._keys import LIVING_KEYS
 from auditframe.reports._parameters import Moment
 from auditframe.reports._specs import Points
@@ -31,7 +31,7 @@ from auditframe.reports._specs import Points
         "ISO/IEC 27001:2022 A.8.16",
         "NIST SP 800-53 r5 AC-6",
     ),
-    relations=(GRANTS, PEOPLE),
+    relations=(*GRANTING, PEOPLE),
 )
 def privilege_flicker(*, within_minutes: int = 60) -> str:
     """Which privileges were given and soon taken back, and what was done with them in between?
@@ -161,34 +161,37 @@ def offboarding_gaps(*, as_of: Moment = None) -> str:
             FROM removals LEFT JOIN people ON people.user_id = removals.user_id
             WHERE nth = 1
         ),
-        things AS (
+        areas(area, left_behind) AS (
+            -- Joined, for a list after IN is compared only when all the columns are read.
+            VALUES
+                ('service_account', 'service accounts'),
+                ('invite', 'invites'),
+                ('role.assignment', 'assignments'),
+                ('tenant.group.member', 'groups')
+        ),
+        named AS (
             SELECT
                 events.id AS id,
                 effective_at,
-                CASE area
-                    WHEN 'service_account' THEN 'service accounts'
-                    WHEN 'invite' THEN 'invites'
-                    WHEN 'role.assignment' THEN 'assignments'
-                    ELSE 'groups'
-                END AS left_behind,
-                effect IN ('create', 'grant') AND NOT (area = 'invite' AND effect = 'grant') AS begins,
-                coalesce(CASE WHEN area = 'tenant.group.member' THEN TRY(detail ->> '$.group_id') END, resource_id)
-                    AS thing,
-                CASE area
-                    WHEN 'role.assignment' THEN detail_principal_id
-                    WHEN 'tenant.group.member'
+                left_behind,
+                effect IN ('create', 'grant') AND NOT (left_behind = 'invites' AND effect = 'grant') AS begins,
+                coalesce(CASE WHEN left_behind = 'groups' THEN TRY(detail ->> '$.group_id') END, resource_id) AS thing,
+                CASE left_behind
+                    WHEN 'assignments' THEN detail_principal_id
+                    WHEN 'groups'
                         THEN coalesce(TRY(detail ->> '$.user_id'), TRY(detail ->> '$.member_id'), detail_principal_id)
                     ELSE actor_id
-                END AS user_id,
-                CASE
-                    WHEN area = 'tenant.group.member'
-                        THEN coalesce(TRY(detail ->> '$.user_id'), TRY(detail ->> '$.member_id'), detail_principal_id)
-                    ELSE ''
-                END AS inside
-            FROM events JOIN catalogue ON catalogue.type = events.type CROSS JOIN moment
-            WHERE area IN ('service_account', 'invite', 'role.assignment', 'tenant.group.member')
-                AND effect IN ('create', 'grant', 'delete', 'revoke')
-                AND effective_at <= at_last
+                END AS user_id
+            FROM events
+            JOIN areas ON areas.area = events.area
+            JOIN catalogue ON catalogue.type = events.type
+            CROSS JOIN moment
+            WHERE effect IN ('create', 'grant', 'delete', 'revoke') AND effective_at <= at_last
+        ),
+        things AS (
+            SELECT *, CASE WHEN left_behind = 'groups' THEN user_id ELSE '' END AS inside
+            FROM named
+            WHERE (NOT begins AND left_behind <> 'groups') OR user_id IN (SELECT user_id FROM leavers)
         ),
         owned AS (
             SELECT id, effective_at, left_behind, thing, user_id, inside FROM things WHERE begins
@@ -198,34 +201,19 @@ def offboarding_gaps(*, as_of: Moment = None) -> str:
             SELECT since_id, since, 'keys', key_id, owner_id, '' FROM living_keys
             WHERE owner_id IS DISTINCT FROM creator_id
         ),
-        last_ends AS (
-            SELECT
-                left_behind,
-                thing,
-                inside,
-                max(effective_at) AS ended_at,
-                max_by(id, (effective_at, id)) AS ended_id
-            FROM things
-            WHERE NOT begins
-            GROUP BY left_behind, thing, inside
-        ),
         left_over AS (
-            SELECT
-                removal_id,
-                owned.left_behind AS left_behind,
-                owned.thing AS thing,
-                owned.id AS id,
-                owned.effective_at AS effective_at
-            FROM owned
-            JOIN leavers ON leavers.user_id = owned.user_id
-            LEFT JOIN last_ends ON last_ends.left_behind = owned.left_behind
-                AND last_ends.thing = owned.thing
-                AND last_ends.inside = owned.inside
-            WHERE back_id IS NULL
-                AND owned.thing IS NOT NULL
-                AND (ended_at IS NULL OR (ended_at, ended_id) < (owned.effective_at, owned.id))
+            SELECT removal_id, left_at, left_behind, thing, id, effective_at
+            FROM owned JOIN leavers ON leavers.user_id = owned.user_id
+            WHERE back_id IS NULL AND thing IS NOT NULL AND NOT EXISTS (
+                SELECT 1 FROM things AS ends
+                WHERE NOT ends.begins
+                    AND ends.left_behind = owned.left_behind
+                    AND ends.thing = owned.thing
+                    AND ends.inside = owned.inside
+                    AND (ends.effective_at, ends.id) >= (owned.effective_at, owned.id)
+            )
             UNION ALL
-            SELECT removal_id, 'events', events.type, events.id, effective_at
+            SELECT removal_id, left_at, 'events', events.type, events.id, effective_at
             FROM events
             JOIN leavers ON leavers.user_id = actor_id
             LEFT JOIN catalogue ON catalogue.type = events.type
@@ -238,19 +226,24 @@ def offboarding_gaps(*, as_of: Moment = None) -> str:
             SELECT
                 removal_id,
                 left_behind,
-                array_sort(array_agg(DISTINCT thing) FILTER (WHERE thing IS NOT NULL)) AS things,
-                CASE
-                    WHEN left_behind = 'events' THEN count(thing)
-                    ELSE count(DISTINCT thing)
-                END AS amount,
-                list(id ORDER BY effective_at, id) AS event_ids
-            FROM (
-                SELECT removal_id, left_behind, thing, id, effective_at FROM left_over
-                UNION ALL
-                SELECT DISTINCT left_over.removal_id, left_behind, NULL, leavers.removal_id, left_at
-                FROM left_over JOIN leavers ON leavers.removal_id = left_over.removal_id
-            ) AS evidence
+                array_sort(array_agg(DISTINCT thing)) AS things,
+                count(*) AS events,
+                list(id ORDER BY effective_at, id) FILTER (WHERE (effective_at, id) < (left_at, removal_id)) AS earlier,
+                list(id ORDER BY effective_at, id) FILTER (WHERE (effective_at, id) > (left_at, removal_id)) AS later
+            FROM left_over
             GROUP BY removal_id, left_behind
+        ),
+        counted AS (
+            SELECT
+                removal_id,
+                left_behind,
+                things,
+                CASE WHEN left_behind = 'events' THEN events ELSE cardinality(things) END AS amount,
+                list_concat(
+                    list_concat(coalesce(earlier, CAST([] AS VARCHAR[])), [removal_id]),
+                    coalesce(later, CAST([] AS VARCHAR[]))
+                ) AS event_ids
+            FROM gathered
         )
         SELECT
             'offboarding_gaps:' || leavers.removal_id || ':' || left_behind AS finding,
@@ -274,6 +267,6 @@ def offboarding_gaps(*, as_of: Moment = None) -> str:
             things,
             amount AS "count",
             age_days
-        FROM gathered JOIN leavers ON leavers.removal_id = gathered.removal_id
+        FROM counted JOIN leavers ON leavers.removal_id = counted.removal_id
         ORDER BY left_at, leavers.removal_id, left_behind
     """

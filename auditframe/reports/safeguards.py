@@ -51,70 +51,64 @@ def control_changes() -> str:
     principal_id.
     """
     return """
-        WITH targets AS (
+        WITH touched AS (
             SELECT
-                id,
-                coalesce(
-                    TRY(detail ->> '$.target_id'), TRY(detail ->> '$.target.id'),
-                    detail_resource_id, detail_principal_id
-                ) AS target_id
-            FROM events
-            WHERE verb IN ('attached', 'detached')
-        ),
-        touched AS (
-            SELECT
-                events.*,
+                events.id AS id,
+                effective_at,
                 safeguard,
+                field,
+                events.type AS type,
                 severity,
-                CASE effect
-                    WHEN 'control_on' THEN 'turned on'
-                    WHEN 'control_off' THEN 'turned off'
-                    WHEN 'create' THEN 'created'
-                    WHEN 'delete' THEN 'deleted'
-                    ELSE 'changed'
-                END AS what
-            FROM events
-            JOIN safeguards ON safeguards.area = events.area AND safeguards.field IS NULL
-            JOIN catalogue ON catalogue.type = events.type
-            WHERE effect IN ('create', 'change', 'delete', 'control_on', 'control_off')
-        ),
-        settings AS (
-            SELECT
-                events.*,
-                listed.field AS field,
-                CASE listed.field
+                coalesce(actor_email, actor_id, actor_api_key_id) AS actor,
+                ip_address,
+                resource_id,
+                CASE WHEN field IS NULL THEN array_distinct(coalesce(detail_configs_id, detail_certificates_id)) END
+                    AS several,
+                CASE
+                    WHEN verb IN ('attached', 'detached') THEN coalesce(
+                        TRY(detail ->> '$.target_id'), TRY(detail ->> '$.target.id'),
+                        detail_resource_id, detail_principal_id
+                    )
+                END AS target_id,
+                effect,
+                off_value,
+                CASE field
                     WHEN 'api_call_logging' THEN detail_changes_requested_api_call_logging
                     WHEN 'api_call_logging_project_ids' THEN detail_changes_requested_api_call_logging_project_ids
                     WHEN 'threads_ui_visibility' THEN detail_changes_requested_threads_ui_visibility
                     WHEN 'usage_dashboard_visibility' THEN detail_changes_requested_usage_dashboard_visibility
                 END AS value
-            FROM events CROSS JOIN unnest([
-                'api_call_logging', 'api_call_logging_project_ids', 'threads_ui_visibility',
-                'usage_dashboard_visibility'
-            ]) AS listed(field)
-            WHERE events.area = 'organization'
+            FROM events
+            JOIN safeguards ON safeguards.area = events.area
+            JOIN catalogue ON catalogue.type = events.type
+        ),
+        told AS (
+            SELECT
+                *,
+                CASE
+                    WHEN field IS NOT NULL THEN CASE WHEN value = off_value THEN 'turned off' ELSE 'changed' END
+                    WHEN effect = 'control_on' THEN 'turned on'
+                    WHEN effect = 'control_off' THEN 'turned off'
+                    WHEN effect = 'create' THEN 'created'
+                    WHEN effect = 'delete' THEN 'deleted'
+                    ELSE 'changed'
+                END AS what
+            FROM touched
+            WHERE value IS NOT NULL
+                OR (field IS NULL AND effect IN ('create', 'change', 'delete', 'control_on', 'control_off'))
         ),
         listed AS (
             SELECT
-                touched.id AS id, effective_at, safeguard, what, named.one AS resource_id,
-                CAST(NULL AS VARCHAR) AS field, CAST(NULL AS VARCHAR) AS value, type, severity, actor_email, actor_id,
-                actor_api_key_id, ip_address
-            FROM touched CROSS JOIN unnest(
-                CASE
-                    WHEN cardinality(array_distinct(coalesce(detail_configs_id, detail_certificates_id))) > 0
-                        THEN array_distinct(coalesce(detail_configs_id, detail_certificates_id))
-                    ELSE [resource_id]
-                END
-            ) AS named(one)
+                id, effective_at, safeguard, what, resource_id, target_id, field, value, type, severity, actor,
+                ip_address
+            FROM told
+            WHERE NOT coalesce(cardinality(several) > 0, false)
             UNION ALL
             SELECT
-                settings.id, effective_at, safeguard, CASE WHEN value = off_value THEN 'turned off' ELSE 'changed' END,
-                resource_id, settings.field, value, settings.type, severity, actor_email, actor_id, actor_api_key_id,
+                id, effective_at, safeguard, what, named.one, target_id, field, value, type, severity, actor,
                 ip_address
-            FROM settings
-            JOIN safeguards ON safeguards.area = settings.area AND safeguards.field = settings.field
-            JOIN catalogue ON catalogue.type = settings.type
-            WHERE value IS NOT NULL
+            FROM (SELECT * FROM told WHERE cardinality(several) > 0) AS lists
+            CROSS JOIN unnest(several) AS named(one)
         )
         SELECT
             effective_at,
@@ -126,11 +120,11 @@ def control_changes() -> str:
             value AS after,
             type,
             severity,
-            coalesce(actor_email, actor_id, actor_api_key_id) AS actor,
+            actor,
             ip_address,
-            listed.id AS event_id
-        FROM listed LEFT JOIN targets ON targets.id = listed.id
-        ORDER BY effective_at, listed.id, safeguard, resource_id, field
+            id AS event_id
+        FROM listed
+        ORDER BY effective_at, id, safeguard, resource_id, field
     """
 
 
@@ -171,16 +165,6 @@ def control_off_intervals(*, as_of: Moment = None) -> str:
         WITH bounds AS (
             SELECT coalesce(CAST($as_of AS TIMESTAMPTZ), max(effective_at)) AS as_of FROM events
         ),
-        targets AS (
-            SELECT
-                id,
-                coalesce(
-                    TRY(detail ->> '$.target_id'), TRY(detail ->> '$.target.id'),
-                    detail_resource_id, detail_principal_id
-                ) AS target_id
-            FROM events
-            WHERE verb IN ('attached', 'detached')
-        ),
         turned AS (
             SELECT
                 events.id AS id,
@@ -191,47 +175,44 @@ def control_off_intervals(*, as_of: Moment = None) -> str:
                 safeguard,
                 replaceable,
                 resource_id,
-                array_distinct(coalesce(detail_configs_id, detail_certificates_id)) AS several,
+                CASE WHEN field IS NULL THEN array_distinct(coalesce(detail_configs_id, detail_certificates_id)) END
+                    AS several,
                 CASE
+                    WHEN verb IN ('attached', 'detached') THEN coalesce(
+                        TRY(detail ->> '$.target_id'), TRY(detail ->> '$.target.id'),
+                        detail_resource_id, detail_principal_id
+                    )
+                END AS target_id,
+                CASE
+                    WHEN field IS NOT NULL
+                        THEN CASE WHEN detail_changes_requested_api_call_logging = off_value THEN 'off' ELSE 'on' END
                     WHEN effect = 'control_on' OR (effect = 'create' AND holds_when_made) THEN 'on'
                     WHEN effect = 'control_off' OR (effect = 'delete' AND holds_when_made) THEN 'off'
                     ELSE 'gone'
                 END AS state
             FROM events
-            JOIN safeguards ON safeguards.area = events.area AND safeguards.field IS NULL
+            JOIN safeguards ON safeguards.area = events.area
             JOIN catalogue ON catalogue.type = events.type
             CROSS JOIN bounds
             WHERE effective_at <= as_of
-                AND (effect IN ('delete', 'control_on', 'control_off') OR (effect = 'create' AND holds_when_made))
+                AND CASE
+                    WHEN field IS NULL
+                        THEN effect IN ('delete', 'control_on', 'control_off')
+                            OR (effect = 'create' AND holds_when_made)
+                    ELSE field = 'api_call_logging' AND detail_changes_requested_api_call_logging IS NOT NULL
+                END
         ),
         switched AS (
-            SELECT id, at_time, actor, effect, severity, safeguard, replaceable, resource_id, state
+            SELECT id, at_time, actor, effect, severity, safeguard, replaceable, resource_id, target_id, state
             FROM turned
             WHERE NOT coalesce(cardinality(several) > 0, false)
             UNION ALL
-            SELECT id, at_time, actor, effect, severity, safeguard, replaceable, listed.one, state
+            SELECT id, at_time, actor, effect, severity, safeguard, replaceable, listed.one, target_id, state
             FROM (SELECT * FROM turned WHERE cardinality(several) > 0) AS lists
             CROSS JOIN unnest(several) AS listed(one)
-            UNION ALL
-            SELECT
-                events.id,
-                effective_at,
-                coalesce(actor_email, actor_id, actor_api_key_id),
-                effect,
-                severity,
-                safeguard,
-                replaceable,
-                resource_id,
-                CASE WHEN detail_changes_requested_api_call_logging = off_value THEN 'off' ELSE 'on' END
-            FROM events
-            JOIN safeguards ON safeguards.area = events.area AND safeguards.field = 'api_call_logging'
-            JOIN catalogue ON catalogue.type = events.type
-            CROSS JOIN bounds
-            WHERE effective_at <= as_of AND detail_changes_requested_api_call_logging IS NOT NULL
         ),
         aimed AS (
-            SELECT switched.*, CASE WHEN resource_id IS NULL THEN switched.id END AS alone, target_id
-            FROM switched LEFT JOIN targets ON targets.id = switched.id
+            SELECT *, CASE WHEN resource_id IS NULL THEN id END AS alone FROM switched
         ),
         spread AS (
             SELECT
@@ -281,31 +262,32 @@ def control_off_intervals(*, as_of: Moment = None) -> str:
             UNION
             SELECT turned_on_id, turned_on_at FROM intervals WHERE turned_on_id IS NOT NULL
         ),
-        minutes AS (
+        slots AS (
+            -- Events are counted by ten minutes; those of an edge's own ten minutes are then told apart by time and id.
             SELECT
-                minute,
+                slot,
                 events,
                 coalesce(
-                    sum(events) OVER (ORDER BY minute ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0
+                    sum(events) OVER (ORDER BY slot ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0
                 ) AS events_before
             FROM (
-                SELECT date_trunc('minute', effective_at) AS minute, count(*) AS events
+                SELECT floor(epoch(effective_at) / 600) AS slot, count(*) AS events
                 FROM events CROSS JOIN bounds
                 WHERE effective_at <= as_of
-                GROUP BY date_trunc('minute', effective_at)
+                GROUP BY floor(epoch(effective_at) / 600)
             ) AS counts
         ),
-        same_minute AS (
+        same_slot AS (
             SELECT edges.id AS id, count(*) AS events
-            FROM edges JOIN events ON date_trunc('minute', events.effective_at) = date_trunc('minute', at_time)
+            FROM edges JOIN events ON floor(epoch(effective_at) / 600) = floor(epoch(at_time) / 600)
             WHERE effective_at < at_time OR (effective_at = at_time AND events.id < edges.id)
             GROUP BY edges.id
         ),
         ranks AS (
-            SELECT edges.id AS id, minutes.events_before + coalesce(same_minute.events, 0) AS events_before
+            SELECT edges.id AS id, slots.events_before + coalesce(same_slot.events, 0) AS events_before
             FROM edges
-            JOIN minutes ON minute = date_trunc('minute', at_time)
-            LEFT JOIN same_minute ON same_minute.id = edges.id
+            JOIN slots ON slot = floor(epoch(at_time) / 600)
+            LEFT JOIN same_slot ON same_slot.id = edges.id
         ),
         measured AS (
             SELECT
@@ -313,7 +295,7 @@ def control_off_intervals(*, as_of: Moment = None) -> str:
                 turned_on_by,
                 as_of,
                 (epoch(coalesce(turned_on_at, as_of)) - epoch(at_time)) / 3600.0 AS off_hours,
-                coalesce(last_one.events_before, (SELECT sum(events) FROM minutes)) - first_one.events_before - 1
+                coalesce(last_one.events_before, (SELECT sum(events) FROM slots)) - first_one.events_before - 1
                     AS events_inside
             FROM intervals
             CROSS JOIN bounds
