@@ -6,14 +6,10 @@ import pytest
 
 from auditframe import reports
 from auditframe.errors import ParameterError, ReportError
-from auditframe.reports._access import FIRST_ACTS, MEMBERSHIPS, PEOPLE, privileges
-from auditframe.reports._grants import GRANTING
-from auditframe.reports._keys import LIVING_KEYS
+from auditframe.reports._access import privileges
 from auditframe.schema import arrow_schema
-from tests.test_reports import refused_in
 
 NOTHING = arrow_schema().empty_table()
-SHARED = (*GRANTING, FIRST_ACTS, LIVING_KEYS, MEMBERSHIPS, PEOPLE)
 
 
 def _is_privileged(kind: str, text: str) -> bool:
@@ -40,13 +36,6 @@ def _is_privileged(kind: str, text: str) -> bool:
 )
 def test_a_privilege_is_what_the_list_says(kind: str, text: str, *, expected: bool) -> None:
     assert _is_privileged(kind, text) is expected
-
-
-@pytest.mark.parametrize("relation", SHARED, ids=lambda relation: relation.name)
-def test_what_reports_share_is_as_portable_as_they_are(relation: reports.Relation) -> None:
-    assert relation.sql is not None
-    assert refused_in(relation.sql) == []
-    assert re.findall(r"\btype\s*(?:=|IN\s*\()\s*'", relation.sql) == []
 
 
 def test_dates_in_the_wrong_order_are_refused() -> None:

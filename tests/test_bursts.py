@@ -1,19 +1,15 @@
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from auditframe.reports import REGISTRY
-from auditframe.reports._bursts import ATTEMPTS_FROM_AN_ADDRESS, ATTEMPTS_ON_AN_ACCOUNT, BURSTS, FIRST_LOGINS
 from tests.report_cases import cases_of, events_of, flat
-from tests.test_reports import refused_in
 
 if TYPE_CHECKING:
     from auditframe import reports
 
-SHARED = (ATTEMPTS_FROM_AN_ADDRESS, ATTEMPTS_ON_AN_ACCOUNT, FIRST_LOGINS, BURSTS)
 CASES = [
     pytest.param(REGISTRY[name], case, id=f"{name}-{number}")
     for name in ("password_spray", "credential_stuffing", "success_after_failures")
@@ -26,13 +22,6 @@ def _found(report: reports.Report[Any], case: dict[str, Any], *, later_s: int) -
     moved = [event | {"effective_at": event["effective_at"] + later_s} for event in events_of(case)]
     rows = report.arrow(flat(moved).events, **case["parameters"]).to_pylist()
     return [{name: value for name, value in row.items() if not name.endswith("_at")} for row in rows]
-
-
-@pytest.mark.parametrize("relation", SHARED, ids=lambda relation: relation.doc.split(":")[0])
-def test_the_relations_of_attacks_are_as_portable_as_reports(relation: reports.Relation) -> None:
-    assert relation.sql is not None
-    assert refused_in(relation.sql) == []
-    assert re.findall(r"\btype\s*(?:=|IN\s*\()\s*'", relation.sql) == []
 
 
 @pytest.mark.parametrize("later_s", [299, 420, 540, 2860, 3300, 3599])
