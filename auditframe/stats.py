@@ -227,8 +227,10 @@ def hit_tail(hits: ArrayLike, *, tries: ArrayLike, share: Beta) -> Floats:
     Source: J. G. Skellam, J. Royal Statistical Society B 10 (1948) 257-261.
     """
     shape: tuple[Any, ...] = np.broadcast_arrays(hits, tries, share.hits, share.misses)
-    flat = zip(*(each.ravel().tolist() for each in shape), strict=True)
-    return np.array([_hit_tail(*each) for each in flat], float).reshape(shape[0].shape)
+    each = np.stack([values.ravel() for values in shape], axis=1).astype(float)
+    different, which = np.unique(each, axis=0, return_inverse=True)  # many ask the same, and each is a sum
+    tails = np.array([_hit_tail(*one) for one in different.tolist()], float)
+    return np.asarray(tails[which.ravel()].reshape(shape[0].shape))
 
 
 def _hit_tail(hits: float, tries: float, alpha: float, beta: float) -> float:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditframe.reports import login_failure_anomalies, login_failures_per_day
-from auditframe.reports._anomalies import GOES_ON, LEAST, NEW_PLACE, QUICK
+from auditframe.reports._anomalies import GOES_ON, LEAST, PARTS, QUICK, STRANGE
 from auditframe.reports._incidents import Window, gathered
 from auditframe.stats import Beta, hit_tail, run_tail
 from tests.report_cases import cases_of, flat
@@ -57,12 +57,17 @@ def test_a_run_has_at_least_the_p_value_of_the_bound_at_which_the_sql_leaves_it_
 
 
 def test_the_bounds_of_the_sql_are_those_of_the_judgement() -> None:
-    sql = login_failure_anomalies.sql()
+    every = login_failure_anomalies.sql() + "".join(each.sql or "" for each in login_failure_anomalies.relations)
 
-    assert f"{NEW_PLACE} * power({GOES_ON} * {QUICK}, failures - 1) <= $fdr" in sql
-    assert f"failures >= {LEAST['burst']} OR (leads_in = 1 AND failures >= {LEAST['success_after_failures']})" in sql
-    assert f"begun >= {LEAST['slow']} OR fresh >= {LEAST['stuffing']}" in sql
-    assert f"WHERE knocks >= {LEAST['spray']}" in sql
+    assert f"failures >= {LEAST['run']} AND {STRANGE[-1]} / {PARTS[-1]} * power({GOES_ON} * {QUICK}" in every
+    assert min(LEAST["slow"], LEAST["stuffing"]) == 4
+    assert every.count("number >= 4") == 3
+    assert f"WHERE knocks >= {LEAST['spray']}" in every
+
+
+def test_a_run_has_no_more_error_than_one_test() -> None:
+    assert sum(PARTS) == pytest.approx(1)
+    assert min(floor / part for floor, part in zip((1, *STRANGE), PARTS, strict=True)) == STRANGE[-1] / PARTS[-1]
 
 
 def test_an_attack_is_one_discovery_whatever_the_number_of_its_windows() -> None:
@@ -121,6 +126,68 @@ def test_a_login_from_the_address_within_a_day_makes_it_one_step_more_severe() -
     (row,) = found(events(*workdays("ada@example.org", days=25), *tries, enters))
 
     assert (row["severity"], row["succeeded"], len(row["event_ids"])) == ("high", True, 49)
+
+
+def test_the_owner_who_gets_in_at_home_is_no_success_of_an_attack() -> None:
+    tries = [(START + 20 * DAY_S + 7_200 * n, "ada@example.org", ELSEWHERE, False) for n in range(48)]
+    mistypes = [(START + 20 * DAY_S + 36_300 + 20 * n, "ada@example.org", OFFICE, n == 6) for n in range(7)]
+    (row,) = found(events(*workdays("ada@example.org", days=20), *tries, *mistypes))
+
+    assert (row["pattern"], row["succeeded"], row["severity"]) == ("slow", False, "medium")
+
+
+def test_the_owner_who_fails_in_the_same_run_and_gets_in_at_home_is_no_success_of_an_attack() -> None:
+    at = START + 20 * DAY_S
+    tries = [(at + 20 * n, "ada@example.org", ELSEWHERE, False) for n in range(40)]
+    mistype = [(at + 820, "ada@example.org", OFFICE, False), (at + 840, "ada@example.org", OFFICE, True)]
+    (row,) = found(events(*workdays("ada@example.org", days=20), *tries, *mistype))
+
+    assert (row["failures"], row["addresses"], row["succeeded"]) == (41, 2, False)
+
+
+def test_an_hourly_failure_from_the_first_day_on_is_not_judged() -> None:
+    table = events(*((at, "svc@example.org", ELSEWHERE, False) for at in range(START, START + 10 * DAY_S, 3_600)))
+
+    assert found(table) == []
+
+
+def told(at: int, email: str, address: str, network: str, client: str, *, entered: bool) -> dict[str, Any]:
+    event = attempt(at, at, email, address, entered=entered)
+    event["actor"]["session"] |= {"user_agent": client, "ip_address_details": {"asn": network}}
+    return event
+
+
+def week_of(people: int) -> list[dict[str, Any]]:
+    """Make twenty days on which everybody signs in from the office, in the same network and with the same client."""
+    days = [START + day * DAY_S + 36_000 for day in range(20)]
+    return [told(at + n, f"p{n}@example.org", OFFICE, "64496", "A", entered=True) for at in days for n in range(people)]
+
+
+def p_value_of_nine(address: str, network: str, client: str, *, beside: list[dict[str, Any]]) -> float:
+    at = START + 20 * DAY_S
+    tries = [told(at + 20 * n, "p3@example.org", address, network, client, entered=False) for n in range(9)]
+    (row,) = found(flat([*beside, *tries]).events, fdr=0.99)
+    return float(row["p_value"])
+
+
+def test_a_run_weighs_the_more_the_more_of_address_network_and_client_are_strange() -> None:
+    places = [(OFFICE, "64496", "A"), (ELSEWHERE, "64496", "A"), (ELSEWHERE, "64511", "A"), (ELSEWHERE, "64511", "B")]
+    p_values = [p_value_of_nine(*place, beside=week_of(40)) for place in places]
+
+    assert (np.diff(p_values) < 0).all()
+    assert p_value_of_nine(ELSEWHERE, "64496", "B", beside=week_of(40)) == p_values[2]
+
+
+def test_a_network_that_few_of_many_use_is_nobodys() -> None:
+    guests = [told(START + 3_600 + n, f"p{n + 9}@example.org", HOME, "64511", "A", entered=True) for n in range(3)]
+    few, many = (
+        p_value_of_nine(ELSEWHERE, "64511", "A", beside=[*guests, *week_of(people)])
+        / p_value_of_nine(ELSEWHERE, "64496", "A", beside=[*guests, *week_of(people)])
+        for people in (40, 400)
+    )
+
+    assert few == 1
+    assert many < 0.5
 
 
 def test_a_crowd_behind_one_address_that_gets_in_after_mistyping_is_no_spray() -> None:

@@ -242,6 +242,18 @@ def test_attacks_come_by_day_and_by_night_from_hosts_and_from_homes() -> None:
     assert {"64501", "64511"} <= networks
 
 
+def test_browsers_are_updated_every_four_weeks_and_one_in_eight_has_a_phone() -> None:
+    world = signins(seed=3, people=80, days=60, attacks=0, traps=False)
+    clients: dict[str, set[str]] = {}
+    for event in world.events:
+        clients.setdefault(user(event), set()).add(session(event).get("user_agent", ""))
+    versions = [len({client for client in seen if client and "iPhone" not in client}) for seen in clients.values()]
+    phones = [any("iPhone" in client for client in seen) for seen in clients.values()]
+
+    assert 3 <= max(versions) <= 4  # 60 days have two updates or three
+    assert 5 <= sum(phones) <= 10
+
+
 def test_every_trap_occurs() -> None:
     kinds = {trap.kind for seed in SEEDS for trap in made(seed).traps}
 

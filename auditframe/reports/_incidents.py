@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     Rows = Mapping[str, Sequence[dict[str, Any]]]
+    Subjects = defaultdict[str, list[dict[str, Any]]]
 
 INCIDENT_COLUMNS = (
     ReportColumn(
@@ -36,7 +37,12 @@ INCIDENT_COLUMNS = (
     ReportColumn("addresses", "integer", "How many addresses they came from, as far as they are named.", "addresses"),
     ReportColumn("p_value", "number", "How likely as much is by chance, in its most telling window; two digits.", "1"),
     ReportColumn("q_value", "number", "The least false discovery rate at which it is reported; two digits.", "1"),
-    ReportColumn("succeeded", "flag", "Whether a login from one of its addresses followed within a day."),
+    ReportColumn(
+        "succeeded",
+        "flag",
+        "Whether a login from one of its unfamiliar addresses followed within a day; if all are familiar, from one of "
+        "them within an hour.",
+    ),
 )
 """The columns of an incident beside those of every finding."""
 
@@ -110,7 +116,8 @@ class Incident:
 def told_incidents(windows: Sequence[Window], rows: Rows, values: Mapping[str, Any]) -> pa.Table:
     """Merge significant windows into incidents, leave out what others explain, and say why each is one."""
     groups = gathered(windows)
-    sprays = [_spray(group, rows) for group in groups if group[0].subject_type == "ip"]
+    tries, entries = (_by_subject(rows[kind]) for kind in ("try", "entry"))
+    sprays = [_spray(group, tries, entries) for group in groups if group[0].subject_type == "ip"]
     outages = [_outage(group, rows) for group in groups if group[0].subject_type is None]
     accounts = _accounts((group for group in groups if group[0].subject_type == "actor"), rows)
     told = [*outages, *sprays, *(each for each in accounts if not _is_left_by(each, sprays))]
@@ -134,6 +141,13 @@ def gathered(windows: Iterable[Window]) -> list[list[Window]]:
     return groups
 
 
+def _by_subject(rows: Iterable[dict[str, Any]]) -> Subjects:
+    found: Subjects = defaultdict(list)
+    for row in rows:
+        found[row["subject"]].append(row)
+    return found
+
+
 def _span(group: Sequence[Window]) -> tuple[float, float]:
     return min(window.starts_s for window in group), max(window.ends_s for window in group)
 
@@ -148,11 +162,7 @@ def _steps(rows: Iterable[dict[str, Any]]) -> list[tuple[Any, str]]:
 
 
 def _accounts(groups: Iterable[list[Window]], rows: Rows) -> Iterator[Incident]:
-    runs: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    answers: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for kind, held in (("run", runs), ("answer", answers)):
-        for row in rows[kind]:
-            held[row["subject"]].append(row)
+    runs, answers = _by_subject(rows["run"]), _by_subject(rows["answer"])
     for group in groups:
         named = _named(group)
         alone = {(window.starts_s, window.ends_s) for window in group if window.pattern not in {"slow", "stuffing"}}
@@ -161,9 +171,11 @@ def _accounts(groups: Iterable[list[Window]], rows: Rows) -> Iterator[Incident]:
             run
             for run in runs[str(named.subject)]
             if (run["starts_s"], run["ends_s"]) in alone
-            or (run["numbers"][3] and any(_meet(run, window) for window in scanned))
+            or (run["numbers"][0] and any(_meet(run, window) for window in scanned))
         ]
-        begun = {run["starts_s"] for run in inside}
+        is_foreign = any(run["numbers"][0] for run in inside)
+        # The owner's own failures may be among those of an attack; that the owner then gets in is no success of it.
+        begun = {run["starts_s"] for run in inside if run["numbers"][0] or not is_foreign}
         followed = [row for row in answers[str(named.subject)] if row["starts_s"] in begun]
         yield Incident(
             named,
@@ -171,7 +183,7 @@ def _accounts(groups: Iterable[list[Window]], rows: Rows) -> Iterator[Incident]:
             _steps(followed),
             frozenset({str(named.subject)}),
             frozenset(name for run in inside for name in run["names"] or ()),
-            is_foreign=any(run["numbers"][4] for run in inside),
+            is_foreign=is_foreign,
         )
 
 
@@ -179,17 +191,15 @@ def _meet(row: dict[str, Any], window: Window) -> bool:
     return bool(row["starts_s"] <= window.ends_s and row["ends_s"] >= window.starts_s)
 
 
-def _spray(group: Sequence[Window], rows: Rows) -> Incident:
+def _spray(group: Sequence[Window], tries: Subjects, entries: Subjects) -> Incident:
     named, (start, end) = _named(group), _span(group)
-    tries = [
-        row
-        for row in rows["try"]
-        if row["subject"] == named.subject and _meet(row, Window("spray", "ip", named.subject, start, end))
-    ]
-    entries = (step for row in rows["entry"] if row["subject"] == named.subject for step in row["attempts"])
-    soon = [step for step in entries if start <= step["at"].timestamp() <= end + _SOON_S]
-    actors = frozenset(name for row in tries for name in row["names"] or ())
-    return Incident(named, _steps(tries), _steps([{"attempts": soon}]), actors, frozenset({str(named.subject)}))
+    address = str(named.subject)
+    met = Window("spray", "ip", address, start, end)
+    inside = [row for row in tries[address] if _meet(row, met)]
+    logins = (step for row in entries[address] for step in row["attempts"])
+    soon = [step for step in logins if start <= step["at"].timestamp() <= end + _SOON_S]
+    actors = frozenset(name for row in inside for name in row["names"] or ())
+    return Incident(named, _steps(inside), _steps([{"attempts": soon}]), actors, frozenset({address}))
 
 
 def _outage(group: Sequence[Window], rows: Rows) -> Incident:

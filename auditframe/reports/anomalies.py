@@ -12,6 +12,7 @@ from auditframe.reports._base import check, report
 from auditframe.reports._columns import ReportColumn
 from auditframe.reports._incidents import INCIDENT_COLUMNS
 from auditframe.reports._specs import DailyBand, Marks
+from auditframe.reports._tested import TESTED
 from auditframe.stats import Gamma, count_limit, fit_gamma, moments
 
 if TYPE_CHECKING:
@@ -72,19 +73,38 @@ def login_failures_per_day(*, history_days: int = 30) -> str:
         history_days: How many days before a day are looked at [days].
     """
     return """
+        WITH counted AS (
+            SELECT
+                count(CASE WHEN effect = 'login' THEN 1 END) AS logins,
+                count(CASE WHEN effect = 'login_failed' THEN 1 END) AS failures,
+                count(DISTINCT CASE
+                    WHEN effect = 'login_failed' THEN coalesce(actor_email, actor_id, actor_api_key_id)
+                END) AS actors,
+                min(effective_at) AS first_at,
+                max(effective_at) AS last_at
+            FROM events JOIN catalogue ON catalogue.type = events.type
+            WHERE effect IN ('login', 'login_failed')
+            GROUP BY floor(epoch(effective_at) / 86400)
+        ),
+        seconds AS (
+            SELECT effective_at, min(id) AS first_id, max(id) AS last_id
+            FROM events JOIN catalogue ON catalogue.type = events.type
+            WHERE effect IN ('login', 'login_failed')
+                AND effective_at IN (SELECT first_at FROM counted UNION ALL SELECT last_at FROM counted)
+            GROUP BY effective_at
+        )
         SELECT
-            CAST(effective_at AS DATE) AS day,
-            count(CASE WHEN effect = 'login' THEN 1 END) AS logins,
-            count(CASE WHEN effect = 'login_failed' THEN 1 END) AS failures,
-            count(DISTINCT CASE WHEN effect = 'login_failed' THEN coalesce(actor_email, actor_id, actor_api_key_id) END)
-                AS actors,
-            arg_min(events.id, {'at': effective_at, 'id': events.id}) AS first_event_id,
-            arg_max(events.id, {'at': effective_at, 'id': events.id}) AS last_event_id,
-            CAST(floor(epoch(min(effective_at)) / 86400) AS BIGINT) AS day_number,
-            CAST(floor(epoch(min(effective_at)) / 86400) AS BIGINT) - $history_days AS since
-        FROM events JOIN catalogue ON catalogue.type = events.type
-        WHERE effect IN ('login', 'login_failed')
-        GROUP BY CAST(effective_at AS DATE)
+            CAST(first_at AS DATE) AS day,
+            logins,
+            failures,
+            actors,
+            opening.first_id AS first_event_id,
+            closing.last_id AS last_event_id,
+            CAST(floor(epoch(first_at) / 86400) AS BIGINT) AS day_number,
+            CAST(floor(epoch(first_at) / 86400) AS BIGINT) - $history_days AS since
+        FROM counted
+        JOIN seconds AS opening ON opening.effective_at = first_at
+        JOIN seconds AS closing ON closing.effective_at = last_at
         ORDER BY day
     """
 
@@ -95,6 +115,7 @@ def login_failures_per_day(*, history_days: int = 30) -> str:
     plot=Marks(start="start", end="end", colour="pattern", beside="login_failures_per_day"),
     controls=_CONTROLS,
     finish=find_anomalies,
+    relations=TESTED,
 )
 def login_failure_anomalies(*, fdr: float = 0.01, history_days: int = 30) -> str:
     """Which failed sign-ins are neither mistyping nor chance?
@@ -108,10 +129,11 @@ def login_failure_anomalies(*, fdr: float = 0.01, history_days: int = 30) -> str
 
     Each is measured against what the account, or the address, did in the days before the window, and so far as that is
     little, against what is usual in the source. An address is familiar to an account that signed in from it before,
-    and to everybody once three accounts did. What only fails more than usual in its sum, as on a Monday, is nothing.
-    An incident all of whose addresses are familiar is low; another medium or high; one step more when a login from one
-    of its addresses followed within a day. A failure without an actor is no account's, one without an address no
-    address's. Near the start of the source little is known, and short runs are not found. An account that fails
+    and to everybody once three accounts did, or a hundredth of all where that is more; so is a network. A run weighs
+    the more, the more of address, network and client are strange to the account. What only fails more than usual in
+    its sum, as on a Monday, is nothing. An incident all of whose addresses are familiar is low; another medium or high;
+    one step more when a login from there followed. A failure without an actor is no account's, one without an address
+    no address's. Near the start of the source little is known, and short runs are not found. An account that fails
     from the first day on, for a week and more, and never gets in is not judged: it did so before the source began.
     The explanation page on login anomalies has the model, its assumptions and what it was measured to find.
 
@@ -120,315 +142,102 @@ def login_failure_anomalies(*, fdr: float = 0.01, history_days: int = 30) -> str
         history_days: How many days before a window are its history [days].
     """
     return """
-        WITH failures AS (
-            SELECT
-                events.id AS id,
-                effective_at,
-                CAST(epoch(effective_at) AS BIGINT) AS at_s,
-                coalesce(actor_email, actor_id, actor_api_key_id) AS actor,
-                ip_address
-            FROM events JOIN catalogue ON catalogue.type = events.type
-            WHERE effect = 'login_failed'
-        ),
-        homes AS (
-            SELECT
-                coalesce(actor_email, actor_id, actor_api_key_id) AS actor,
-                ip_address,
-                min({'at': effective_at, 'id': events.id}) AS first_login
-            FROM events JOIN catalogue ON catalogue.type = events.type
-            WHERE effect = 'login'
-                AND ip_address IS NOT NULL
-                AND coalesce(actor_email, actor_id, actor_api_key_id) IS NOT NULL
-            GROUP BY coalesce(actor_email, actor_id, actor_api_key_id), ip_address
-        ),
-        crowds AS (
-            SELECT ip_address, first_login AS crowded_since
-            FROM (
-                SELECT *, row_number() OVER (PARTITION BY ip_address ORDER BY first_login) AS nth FROM homes
-            ) AS ranked
-            WHERE nth = 3
-        ),
-        attempts AS (
-            SELECT *, false AS entered FROM failures WHERE actor IS NOT NULL
+        WITH slots AS (
+            SELECT ten AS slot FROM tens WHERE attempts >= 10
             UNION ALL
-            SELECT
-                events.id,
-                effective_at,
-                CAST(epoch(effective_at) AS BIGINT),
-                coalesce(actor_email, actor_id, actor_api_key_id),
-                ip_address,
-                true
-            FROM events JOIN catalogue ON catalogue.type = events.type
-            WHERE effect = 'login'
-                AND coalesce(actor_email, actor_id, actor_api_key_id) IN (
-                    SELECT actor FROM failures WHERE actor IS NOT NULL
-                )
-        ),
-        placed AS (
-            SELECT
-                attempts.*,
-                attempts.ip_address IS NOT NULL
-                    AND NOT coalesce(first_login < {'at': effective_at, 'id': id}, false) AS is_new,
-                attempts.ip_address IS NOT NULL
-                    AND NOT coalesce(first_login < {'at': effective_at, 'id': id}, false)
-                    AND NOT coalesce(crowded_since < {'at': effective_at, 'id': id}, false) AS is_foreign,
-                coalesce(first_login < {'at': effective_at, 'id': id}, false)
-                    OR coalesce(crowded_since < {'at': effective_at, 'id': id}, false) AS is_familiar
-            FROM attempts
-            LEFT JOIN homes ON homes.actor = attempts.actor AND homes.ip_address = attempts.ip_address
-            LEFT JOIN crowds ON crowds.ip_address = attempts.ip_address
-        ),
-        grids AS (SELECT * FROM (VALUES (600, 0), (3600, 0), (3600, 1800)) AS given(length_s, shift_s)),
-        slots AS (
-            SELECT
-                count(DISTINCT actor) AS actors,
-                (at_s + shift_s) // length_s * length_s - shift_s AS starts_s,
-                (at_s + shift_s) // length_s * length_s - shift_s + length_s AS ends_s
-            FROM placed CROSS JOIN grids
-            WHERE NOT entered AND is_familiar
-            GROUP BY length_s, shift_s, (at_s + shift_s) // length_s
-        ),
-        crowded AS (SELECT starts_s, ends_s FROM slots WHERE actors >= 10),
-        sightings AS (
-            SELECT actor, at_s, 0 AS got_in FROM placed WHERE NOT entered AND is_familiar
+            SELECT ten // 6 FROM tens GROUP BY ten // 6 HAVING sum(attempts) >= 10
             UNION ALL
-            SELECT coalesce(actor_email, actor_id, actor_api_key_id), CAST(epoch(effective_at) AS BIGINT), 1
-            FROM events JOIN catalogue ON catalogue.type = events.type
-            WHERE effect = 'login' AND coalesce(actor_email, actor_id, actor_api_key_id) IS NOT NULL
+            SELECT (ten + 3) // 6 FROM tens GROUP BY (ten + 3) // 6 HAVING sum(attempts) >= 10
         ),
-        present AS (
-            SELECT starts_s, ends_s, actor, max(got_in) AS got_in
-            FROM sightings
-            CROSS JOIN grids
-            JOIN crowded
-                ON starts_s = (at_s + shift_s) // length_s * length_s - shift_s
-                AND ends_s = (at_s + shift_s) // length_s * length_s - shift_s + length_s
-            GROUP BY starts_s, ends_s, actor
-        ),
-        outages AS (
-            SELECT starts_s, ends_s, count(*) AS present, count(*) - sum(got_in) AS shut_out
-            FROM present
-            GROUP BY starts_s, ends_s
-            HAVING count(*) - sum(got_in) >= 10 AND 10 * (count(*) - sum(got_in)) >= 3 * count(*)
-        ),
-        explained AS (
-            SELECT starts_s, ends_s, placed.*
-            FROM placed JOIN outages ON at_s >= starts_s AND at_s < ends_s
-            WHERE NOT entered AND is_familiar
-        ),
-        steps AS (
+        pasts AS (
             SELECT
-                *,
-                lag(entered) OVER turns AS entered_before,
-                lag(at_s) OVER turns AS before_s,
-                lead(entered) OVER turns AS enters_next,
-                lead({'at': effective_at, 'id': id}) OVER turns AS next_step,
-                lead(is_foreign) OVER turns AS next_is_foreign,
-                max(CASE WHEN NOT entered THEN at_s END) OVER (
-                    PARTITION BY actor, ip_address ORDER BY effective_at, id
-                    ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
-                ) AS same_before_s,
-                first_value(CASE WHEN entered THEN {'at': effective_at, 'id': id} END IGNORE NULLS) OVER (
-                    PARTITION BY actor, ip_address ORDER BY effective_at, id
-                    ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
-                ) AS answer
-            FROM placed
-            WHERE id NOT IN (SELECT id FROM explained)
-            WINDOW turns AS (PARTITION BY actor ORDER BY effective_at, id)
-        ),
-        judged AS (
-            SELECT
-                *,
-                CASE WHEN NOT entered_before AND at_s - before_s <= 1800 THEN 0 ELSE 1 END AS begins,
-                CASE WHEN NOT entered_before AND at_s - before_s <= 3 THEN 1 ELSE 0 END AS is_quick,
-                is_foreign AND coalesce(epoch(answer.at) - at_s > 3600, true) AS is_strange,
-                is_new AND coalesce(epoch(answer.at) - at_s > 3600, true) AS is_stranger,
-                enters_next AND next_is_foreign AND epoch(next_step.at) - at_s <= 1800 AS leads_in,
-                CASE WHEN ip_address IS NOT NULL AND epoch(answer.at) - at_s <= 86400 THEN answer END AS answer_soon
-            FROM steps
-            WHERE NOT entered
-        ),
-        numbered AS (
-            SELECT
-                *,
-                sum(begins) OVER (
-                    PARTITION BY actor ORDER BY effective_at, id ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
-                ) AS run
-            FROM judged
-        ),
-        runs AS (
-            SELECT
-                actor,
-                run,
-                count(*) AS failures,
-                sum(is_quick) AS quick,
-                max(CASE WHEN leads_in THEN 1 ELSE 0 END) AS leads_in
-            FROM numbered
-            GROUP BY actor, run
-        ),
-        marks AS (
-            SELECT
-                actor,
-                at_s,
-                begins,
-                CASE WHEN coalesce(at_s - same_before_s > 86400, true) THEN 1 ELSE 0 END AS is_fresh
-            FROM numbered
-            WHERE is_strange AND (begins = 1 OR coalesce(at_s - same_before_s > 86400, true))
-        ),
-        watched AS (
-            SELECT actor FROM runs
-            WHERE 0.01 * power(0.25 * 0.05, failures - 1) <= $fdr
-                AND (failures >= 5 OR (leads_in = 1 AND failures >= 4))
-            UNION
-            SELECT actor
-            FROM (
-                SELECT
-                    actor,
-                    sum(begins) OVER (
-                        PARTITION BY actor ORDER BY at_s RANGE BETWEEN 604799 PRECEDING AND CURRENT ROW
-                    ) AS begun,
-                    sum(is_fresh) OVER (
-                        PARTITION BY actor ORDER BY at_s RANGE BETWEEN 86399 PRECEDING AND CURRENT ROW
-                    ) AS fresh
-                FROM marks
-            ) AS summed
-            WHERE begun >= 5 OR fresh >= 4
-        ),
-        knocks AS (
-            SELECT ip_address, actor, at_s
-            FROM numbered
-            WHERE is_stranger AND coalesce(at_s - same_before_s > 259200, true)
-        ),
-        sprayed AS (
-            SELECT DISTINCT ip_address
-            FROM (
-                SELECT
-                    ip_address,
-                    count(*) OVER (
-                        PARTITION BY ip_address ORDER BY at_s RANGE BETWEEN 259199 PRECEDING AND CURRENT ROW
-                    ) AS knocks
-                FROM knocks
-            ) AS counted
-            WHERE knocks >= 5
-        ),
-        visits AS (
-            SELECT
-                ip_address,
-                coalesce(actor_email, actor_id, actor_api_key_id) AS actor,
-                CAST(epoch(effective_at) AS BIGINT) AS at_s,
-                0 AS knock
-            FROM events JOIN catalogue ON catalogue.type = events.type
-            WHERE effect = 'login'
-                AND ip_address IN (SELECT ip_address FROM sprayed)
-                AND coalesce(actor_email, actor_id, actor_api_key_id) IS NOT NULL
-            UNION ALL
-            SELECT ip_address, actor, at_s, 1 FROM knocks WHERE ip_address IN (SELECT ip_address FROM sprayed)
-        ),
-        looks AS (
-            SELECT ip_address, length_s, max(at_s) AS ends_s
-            FROM visits CROSS JOIN (VALUES (3600), (86400), (259200)) AS lengths(length_s)
-            WHERE knock = 1
-            GROUP BY ip_address, length_s, at_s // 3600
-        ),
-        sprays AS (
-            SELECT
-                looks.ip_address AS ip_address,
-                length_s,
-                ends_s,
-                min(CASE WHEN knock = 1 AND at_s > ends_s - length_s THEN at_s END) AS starts_s,
-                count(DISTINCT CASE WHEN knock = 1 AND at_s > ends_s - length_s THEN actor END) AS knocks,
-                count(DISTINCT CASE WHEN at_s > ends_s - length_s THEN actor END) AS actors,
-                count(DISTINCT CASE WHEN knock = 1 AND at_s <= ends_s - length_s THEN actor END) AS earlier_knocks,
-                count(DISTINCT CASE WHEN at_s <= ends_s - length_s THEN actor END) AS earlier_actors
-            FROM looks
-            JOIN visits
-                ON visits.ip_address = looks.ip_address
-                AND at_s > ends_s - length_s - 86400 * $history_days
-                AND at_s <= ends_s
-            GROUP BY looks.ip_address, length_s, ends_s
-        ),
-        lives AS (
-            SELECT
-                coalesce(actor_email, actor_id, actor_api_key_id) AS actor,
-                (max(max(epoch(effective_at))) OVER () - min(epoch(effective_at))) / 86400 AS days
-            FROM events JOIN catalogue ON catalogue.type = events.type
-            WHERE effect IN ('login', 'login_failed')
-                AND coalesce(actor_email, actor_id, actor_api_key_id) IS NOT NULL
-            GROUP BY coalesce(actor_email, actor_id, actor_api_key_id)
+                suspects.actor AS actor,
+                suspects.run AS run,
+                sum(CASE WHEN runs.failures <= 8 THEN runs.failures - 1 ELSE 0 END) AS went_on,
+                sum(CASE WHEN runs.failures <= 8 THEN 1 ELSE 0 END) AS usual,
+                sum(CASE WHEN runs.failures <= 8 THEN runs.quick ELSE 0 END) AS quick,
+                sum(least(runs.failures, 20)) AS failed
+            FROM suspects
+            JOIN runs
+                ON runs.actor = suspects.actor
+                AND runs.starts_s >= suspects.starts_s - 86400 * $history_days
+                AND runs.starts_s < suspects.starts_s
+            GROUP BY suspects.actor, suspects.run
         ),
         hours AS (
             SELECT
-                actor,
-                at_s // 3600 AS hour,
+                coalesce(actor_email, actor_id, actor_api_key_id) AS actor,
+                CAST(floor(epoch(effective_at) / 3600) AS BIGINT) AS hour,
                 count(*) AS attempts,
-                count(CASE WHEN entered THEN 1 END) AS logins,
-                count(CASE WHEN entered AND is_new THEN 1 END) AS new_logins
-            FROM steps
-            GROUP BY actor, at_s // 3600
+                count(CASE WHEN effect = 'login' THEN 1 END) AS logins
+            FROM events JOIN catalogue ON catalogue.type = events.type
+            WHERE effect IN ('login', 'login_failed')
+                AND coalesce(actor_email, actor_id, actor_api_key_id) IN (SELECT actor FROM suspects)
+            GROUP BY
+                coalesce(actor_email, actor_id, actor_api_key_id), CAST(floor(epoch(effective_at) / 3600) AS BIGINT)
         ),
-        measures AS (
+        habits AS (
             SELECT
-                'runs' AS measure,
-                sum(failures - 1) * least(1, 10 / sum(failures)) AS total,
-                least(sum(failures), 10) AS weight
-            FROM runs
-            WHERE failures <= 8
-            GROUP BY actor
-            UNION ALL
+                suspects.actor AS actor,
+                suspects.run AS run,
+                sum(attempts) AS attempts,
+                count(*) AS hours,
+                sum(logins) AS logins
+            FROM suspects
+            JOIN hours
+                ON hours.actor = suspects.actor
+                AND 3600 * hour >= starts_s - 86400 * $history_days
+                AND 3600 * hour + 3600 <= starts_s
+            GROUP BY suspects.actor, suspects.run
+        ),
+        moves AS (
             SELECT
-                'quick',
-                sum(quick) * least(1, 10 / nullif(sum(failures - 1), 0)),
-                least(sum(failures - 1), 10)
+                suspects.actor AS actor,
+                suspects.run AS run,
+                count(CASE WHEN homes.strangeness >= suspects.strangeness THEN 1 END) AS strangers
+            FROM suspects
+            JOIN homes
+                ON homes.actor = suspects.actor
+                AND epoch(first_login.at) >= starts_s - 86400 * $history_days
+                AND epoch(first_login.at) < starts_s
+                AND epoch(first_login.at) > entered_s
+            GROUP BY suspects.actor, suspects.run
+        ),
+        told AS (
+            SELECT actor, run FROM suspects
+            UNION
+            SELECT runs.actor, run
             FROM runs
-            WHERE failures <= 8
-            GROUP BY actor
-            UNION ALL
-            SELECT 'again', sum(attempts) - count(*), count(*)
-            FROM hours
-            WHERE logins > 0 OR attempts < 5
-            GROUP BY actor
-            UNION ALL
-            SELECT 'daily', sum(attempts), max(days)
-            FROM hours JOIN lives ON lives.actor = hours.actor
-            WHERE logins > 0 OR attempts < 5
-            GROUP BY hours.actor
-            UNION ALL
-            SELECT 'places', sum(new_logins) - 1, sum(logins) - 1
-            FROM hours
-            GROUP BY actor
-            HAVING sum(new_logins) > 0
-            UNION ALL
-            SELECT 'failures', least(coalesce(failed, 0), 20), days
-            FROM lives
-            LEFT JOIN (SELECT actor AS who, count(*) AS failed FROM numbered GROUP BY actor) AS each ON who = actor
-            UNION ALL
-            SELECT 'begun', least(coalesce(begun, 0), 5), days
-            FROM lives
-            LEFT JOIN (SELECT actor AS who, sum(begins) AS begun FROM marks GROUP BY actor) AS each ON who = actor
-            UNION ALL
-            SELECT 'fresh', least(coalesce(fresh, 0), 5), days
-            FROM lives
-            LEFT JOIN (SELECT actor AS who, sum(is_fresh) AS fresh FROM marks GROUP BY actor) AS each ON who = actor
-            UNION ALL
-            SELECT 'knocks', least(coalesce(knocks, 0), actors), actors + least(coalesce(knocks, 0), actors)
-            FROM (SELECT ip_address, count(DISTINCT actor) AS actors FROM homes GROUP BY ip_address) AS known
-            LEFT JOIN (
-                SELECT ip_address AS place, count(DISTINCT actor) AS knocks FROM knocks GROUP BY ip_address
-            ) AS each ON place = ip_address
-            UNION ALL
-            SELECT 'shut_out', coalesce(shut_out, 0), coalesce(shut_out, 0) + logins
-            FROM (
-                SELECT floor(epoch(effective_at) / 3600) AS hour, count(*) AS logins
-                FROM events JOIN catalogue ON catalogue.type = events.type
-                WHERE effect = 'login'
-                GROUP BY floor(epoch(effective_at) / 3600)
-            ) AS open
-            LEFT JOIN (
-                SELECT at_s // 3600 AS closed, count(DISTINCT actor) AS shut_out
-                FROM judged
-                WHERE is_familiar AND coalesce(epoch(answer.at) - at_s > 3600, true)
-                GROUP BY at_s // 3600
-            ) AS shut ON closed = hour
+            JOIN scans ON scans.actor = runs.actor AND runs.starts_s <= scans.ends_s AND runs.ends_s >= scans.starts_s
+            WHERE strange > 0 AND number >= 4
+        ),
+        trails AS (
+            SELECT
+                tries.actor AS actor,
+                tries.run AS run,
+                ip_address,
+                max(tries.strangeness) AS strangeness,
+                min(runs.starts_s) AS starts_s,
+                max({'at': effective_at, 'id': id}) AS last_failure
+            FROM tries
+            JOIN told ON told.actor = tries.actor AND told.run = tries.run
+            JOIN runs ON runs.actor = tries.actor AND runs.run = tries.run
+            WHERE tries.strangeness > 0 OR strange = 0
+            GROUP BY tries.actor, tries.run, ip_address
+        ),
+        answers AS (
+            SELECT trails.actor AS actor, starts_s, first_login AS answer
+            FROM trails JOIN homes ON homes.actor = trails.actor AND homes.ip_address = trails.ip_address
+            WHERE trails.strangeness > 0
+                AND first_login > last_failure
+                AND epoch(first_login.at) - epoch(last_failure.at) <= 86400
+            UNION
+            SELECT trails.actor, starts_s, min({'at': effective_at, 'id': id})
+            FROM trails JOIN entries ON entries.actor = trails.actor AND entries.ip_address = trails.ip_address
+            WHERE trails.strangeness = 0
+                AND {'at': effective_at, 'id': id} > last_failure
+                AND epoch(effective_at) - epoch(last_failure.at) <= 3600
+            GROUP BY trails.actor, starts_s, trails.ip_address
         )
         SELECT
             'moments' AS kind,
@@ -443,70 +252,70 @@ def login_failure_anomalies(*, fdr: float = 0.01, history_days: int = 30) -> str
         WHERE weight > 0
         GROUP BY measure
         UNION ALL
+        SELECT 'own', actor, NULL, NULL, [CAST(total AS DOUBLE), weight], NULL, [measure]
+        FROM measures
+        WHERE measure NOT IN ('knocks', 'shut_out')
+            AND actor IN (SELECT actor FROM suspects UNION SELECT actor FROM scans WHERE number >= 4)
+        UNION ALL
         SELECT
             'tests',
             NULL,
-            (SELECT min(at_s) FROM attempts),
-            (SELECT max(at_s) FROM attempts),
+            NULL,
+            NULL,
             [
-                CAST((SELECT 4 * count(*) + 2 * sum(leads_in) FROM runs) AS DOUBLE),
-                3 * (SELECT sum(begins) + sum(is_fresh) FROM marks),
-                3 * (SELECT count(*) FROM knocks),
+                CAST((SELECT count(*) FROM runs) AS DOUBLE),
+                (SELECT count(*) FROM scans),
+                (SELECT count(*) FROM sprays),
                 (SELECT count(*) FROM slots)
             ],
             NULL,
             NULL
         UNION ALL
         SELECT
-            'run',
-            actor,
-            min(at_s),
-            max(at_s),
+            'suspect',
+            suspects.actor,
+            starts_s,
+            ends_s,
             [
-                CAST(count(*) AS DOUBLE),
-                max(CASE WHEN begins = 1 AND is_strange THEN 1 ELSE 0 END),
-                max(CASE WHEN leads_in THEN 1 ELSE 0 END),
-                count(CASE WHEN is_strange THEN 1 END),
-                count(CASE WHEN is_foreign THEN 1 END),
-                sum(is_quick)
+                CAST(failures AS DOUBLE),
+                suspects.quick,
+                strangeness,
+                leads_in,
+                coalesce(went_on, 0),
+                coalesce(usual, 0),
+                coalesce(pasts.quick, 0),
+                coalesce(failed, 0),
+                coalesce(attempts, 0),
+                coalesce(hours, 0),
+                CASE WHEN entered_s < starts_s THEN coalesce(logins, 0) - 1 END,
+                coalesce(strangers, 0),
+                since_s
             ],
-            list({'at': effective_at, 'id': id} ORDER BY effective_at, id),
-            array_agg(DISTINCT ip_address) FILTER (WHERE ip_address IS NOT NULL)
-        FROM numbered
-        WHERE actor IN (SELECT actor FROM watched)
-        GROUP BY actor, run
-        UNION ALL
-        SELECT 'answer', actor, begins_s, NULL, NULL, list(DISTINCT answer ORDER BY answer), NULL
-        FROM (
-            SELECT
-                actor,
-                min(at_s) OVER (PARTITION BY actor, run) AS begins_s,
-                CASE WHEN leads_in THEN next_step ELSE answer_soon END AS answer
-            FROM numbered
-            WHERE actor IN (SELECT actor FROM watched)
-        ) AS answered
-        WHERE answer IS NOT NULL
-        GROUP BY actor, begins_s
-        UNION ALL
-        SELECT 'life', actor, NULL, NULL, [days], NULL, NULL
-        FROM lives
-        WHERE actor IN (SELECT actor FROM watched)
-        UNION ALL
-        SELECT 'fresh', actor, at_s, at_s, NULL, NULL, NULL
-        FROM marks
-        WHERE is_fresh = 1 AND actor IN (SELECT actor FROM watched)
-        UNION ALL
-        SELECT
-            'day',
-            actor,
-            hour // 24 * 86400,
-            NULL,
-            [CAST(sum(attempts) AS DOUBLE), count(*), sum(logins), sum(new_logins)],
             NULL,
             NULL
-        FROM hours
-        WHERE actor IN (SELECT actor FROM watched)
-        GROUP BY actor, hour // 24
+        FROM suspects
+        LEFT JOIN pasts ON pasts.actor = suspects.actor AND pasts.run = suspects.run
+        LEFT JOIN habits ON habits.actor = suspects.actor AND habits.run = suspects.run
+        LEFT JOIN moves ON moves.actor = suspects.actor AND moves.run = suspects.run
+        UNION ALL
+        SELECT pattern, scans.actor, starts_s, ends_s, [CAST(number AS DOUBLE), earlier, length_s, since_s], NULL, NULL
+        FROM scans JOIN lives ON lives.actor = scans.actor
+        WHERE number >= 4 AND is_judged
+        UNION ALL
+        SELECT
+            'run',
+            tries.actor,
+            min(at_s),
+            max(at_s),
+            [CAST(count(CASE WHEN strangeness > 0 THEN 1 END) AS DOUBLE)],
+            list({'at': effective_at, 'id': id} ORDER BY effective_at, id),
+            array_agg(DISTINCT ip_address) FILTER (WHERE ip_address IS NOT NULL)
+        FROM tries JOIN told ON told.actor = tries.actor AND told.run = tries.run
+        GROUP BY tries.actor, tries.run
+        UNION ALL
+        SELECT 'answer', actor, starts_s, NULL, NULL, list(answer ORDER BY answer), NULL
+        FROM answers
+        GROUP BY actor, starts_s
         UNION ALL
         SELECT
             'spray',
@@ -517,6 +326,7 @@ def login_failure_anomalies(*, fdr: float = 0.01, history_days: int = 30) -> str
             NULL,
             NULL
         FROM sprays
+        WHERE knocks >= 5
         UNION ALL
         SELECT
             'try',
@@ -524,15 +334,15 @@ def login_failure_anomalies(*, fdr: float = 0.01, history_days: int = 30) -> str
             min(failures.at_s),
             max(failures.at_s),
             NULL,
-            list({'at': failures.effective_at, 'id': failures.id} ORDER BY failures.effective_at, failures.id),
-            array_agg(DISTINCT failures.actor) FILTER (WHERE failures.actor IS NOT NULL)
-        FROM failures LEFT JOIN numbered ON numbered.id = failures.id
-        WHERE failures.ip_address IN (SELECT ip_address FROM sprayed) AND (failures.actor IS NULL OR is_new)
+            list({'at': effective_at, 'id': id} ORDER BY effective_at, id),
+            array_agg(DISTINCT actor) FILTER (WHERE actor IS NOT NULL)
+        FROM failures
+        WHERE (actor IS NULL OR is_new) AND ip_address IN (SELECT ip_address FROM sprays WHERE knocks >= 5)
         GROUP BY failures.ip_address, failures.at_s // 3600
         UNION ALL
         SELECT 'entry', ip_address, NULL, NULL, NULL, list(first_login ORDER BY first_login), NULL
         FROM homes
-        WHERE ip_address IN (SELECT ip_address FROM sprayed)
+        WHERE ip_address IN (SELECT ip_address FROM sprays WHERE knocks >= 5)
         GROUP BY ip_address
         UNION ALL
         SELECT DISTINCT 'place', ip_address, starts_s, ends_s, NULL, NULL, NULL FROM explained
@@ -545,7 +355,7 @@ def login_failure_anomalies(*, fdr: float = 0.01, history_days: int = 30) -> str
             [CAST(max(present) AS DOUBLE), max(shut_out)],
             list({'at': effective_at, 'id': id} ORDER BY effective_at, id),
             array_agg(DISTINCT actor)
-        FROM outages JOIN explained USING (starts_s, ends_s)
+        FROM outages JOIN explained ON explained.starts_s = outages.starts_s AND explained.ends_s = outages.ends_s
         GROUP BY outages.starts_s, outages.ends_s
         ORDER BY kind, subject, starts_s
     """

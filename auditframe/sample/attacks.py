@@ -23,7 +23,7 @@ _ROOM = 9_000
 _CLOUD = Place("2001:db8:c1::", 1, _ROOM, 0, "US", "Ashburn", "Virginia", "VA", "64509", "39.04", "-77.49")
 _STREET = Place("2001:db8:5e::", 1, _ROOM, 1, "DE", "Mainz", "Rhineland-Palatinate", "RP", "64501", "49.99", "8.25")
 _BROWSER = Device(
-    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36",
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36",
     "0f7a3c5e19b84d26a1c3e5079b2d4f68",
     "t13d1516h2_8daaf6152771_02713d6af862",
 )

@@ -7,11 +7,12 @@ mornings, and hardly at weekends.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from auditframe.sample.incidents import Storyline
-from auditframe.sample.people import HOMES, HOSTING, OFFICES, SCRIPT, Person, Place
+from auditframe.sample.people import HOMES, HOSTING, OFFICES, SCRIPT, Device, Person, Place
 from auditframe.sample.plans import Plan, event_id, office_second, seated, session
 
 if TYPE_CHECKING:
@@ -30,6 +31,14 @@ SHARED = replace(OFFICES[1], hosts=1)
 _OWN_HOMES = tuple(
     replace(home, network=network, first=1, hosts=_ROOM)
     for home, network in zip(HOMES, ("2001:db8:48::", "2001:db8:49::", "2001:db8:4a::"), strict=True)
+)
+_UPDATE_DAYS = 28  # how often a browser gets another version
+_VERSION = re.compile(r"(?<=Chrome/|ersion/|irefox/)\d+")
+_PHONE = Device(
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_7 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/26.0 "
+    "Mobile/15E148 Safari/604.1",
+    "c279b0189edb9269da7bc43dea5e0c36",
+    "t13d2014h2_a09f3c656075_e42f34c56612",
 )
 _CARRIER = Place("2001:db8:ce::", 1, _ROOM, 1, "DE", "Bonn", "North Rhine-Westphalia", "NW", "64505", "50.73", "7.09")
 _HOTELS = (
@@ -115,7 +124,8 @@ def routine(dice: Dice, who: Habit, cast: Cast, *, reset_at: int | None) -> Iter
             mistakes, is_new = dice.below(7), False
         if not has_reset and reset_at is not None and at >= reset_at:
             mistakes, has_reset = (1 + _run(dice, 45) if dice.below(100) < 65 else 0), True
-        actor = _frayed(dice, who, _actor(dice, who, midnight // _DAY_S))
+        today = replace(who, person=replace(person, device=_device(person, midnight // _DAY_S, cast.start // _DAY_S)))
+        actor = _frayed(dice, who, _actor(dice, today, midnight // _DAY_S))
         yield from (plan for plan in _visit(dice, at, mistakes, actor) if plan.at < end)
 
 
@@ -206,6 +216,17 @@ def _actor(dice: Dice, who: Habit, day: int) -> dict[str, Any]:
     if "mobile" in who.traits and dice.below(100) < 60:
         return session(person, place=_CARRIER, host=dice.below(_ROOM), device=person.device)
     return seated(dice, person)
+
+
+def _device(person: Person, day: int, first_day: int) -> Device:
+    """Return what a person signs in with on a day: a browser that is updated every four weeks, or a phone.
+
+    One in eight has a phone, and uses it one day in four. No chance is drawn: who looks at no client sees the same.
+    """
+    seat = person.seat
+    device = _PHONE if seat % 8 == 5 and (7 * seat + 5 * day) % 4 == 0 else person.device
+    updates = (day - first_day + seat) // _UPDATE_DAYS - seat // _UPDATE_DAYS
+    return replace(device, user_agent=_VERSION.sub(lambda found: str(int(found[0]) + updates), device.user_agent))
 
 
 def _frayed(dice: Dice, who: Habit, actor: dict[str, Any]) -> dict[str, Any]:

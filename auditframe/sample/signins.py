@@ -45,6 +45,8 @@ def signins(  # noqa: PLR0913 - an organization is described once, by name
     within minutes, some at night, some in the crowd of a Monday morning, some from networks that look like homes. An
     outage is an incident too, though nobody's attack.
 
+    Browsers are updated every four weeks, and some people have a phone too, so that a new client means little.
+
     Traps are people who always mistype, travel, use the network of a phone, show no e-mail address or are new; an
     office that shows one address; programs whose password expired; the day on which all passwords were reset; the
     busiest Monday; tries that name no account. Parts of events are missing or null.
