@@ -10,7 +10,6 @@ import json
 import os
 import tempfile
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -33,18 +32,11 @@ class Pages:
 
     Attributes:
         bodies: Each a page of events.
-        folder: Where files may be put.
+        lines: A file with one body a line.
     """
 
     bodies: list[bytes]
-    folder: Path
-
-    @cached_property
-    def lines(self) -> Path:
-        """A file with one body a line."""
-        path = self.folder / "pages.jsonl"
-        path.write_bytes(b"\n".join(self.bodies) + b"\n")
-        return path
+    lines: Path
 
 
 @dataclass(frozen=True)
@@ -62,6 +54,11 @@ class Peer:
     gives: str
     run: Callable[[Pages], object]
     needs: tuple[str, ...] = ()
+
+    def prepare(self) -> None:
+        """Import what it needs, so that this is not timed."""
+        for name in self.needs:
+            importlib.import_module(name)
 
 
 def _auditframe(pages: Pages) -> object:
@@ -111,7 +108,7 @@ def _dlt(pages: Pages) -> object:
         for body in pages.bodies:
             yield json.loads(body)["data"]
 
-    with tempfile.TemporaryDirectory(dir=pages.folder) as folder:
+    with tempfile.TemporaryDirectory(dir=pages.lines.parent) as folder:
         pipeline = dlt.pipeline(
             pipeline_name="audit_logs",
             pipelines_dir=f"{folder}/state",

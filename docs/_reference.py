@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import configparser
 import inspect
-import json
 import re
 import types
 import typing
@@ -22,6 +21,7 @@ from auditframe.lake.quarantine import Kept
 from auditframe.lake.records import Collected, Counts, Entry, PartitionState, QuarantineState, Removal, Span
 from auditframe.schema import COLUMNS, arrow_schema
 from docs._anomalies import anomaly_tables
+from docs._figures import flatten_table, performance_table, reliability_table
 from docs._markdown import block, code, page, table
 from docs._pages import ROOT
 from docs._reports import report_pages, report_table
@@ -139,34 +139,6 @@ PAGES: Mapping[str, Callable[[], str]] = {
 """What writes each page of ``docs/reference`` that nobody writes by hand."""
 
 
-def reliability_table() -> str:
-    """Give the figures of the last soak, a row for each thing that was tried."""
-    facts = json.loads((ROOT / "benchmarks" / "results" / "reliability.json").read_text("utf-8"))
-    lines = ["| what | tried | failed | seeds | measured with | on |", "| --- | --: | --: | --- | --- | --- |"]
-    for each in facts["figures"]:
-        numbers = f"{each['tried']:,} | {len(each['failed'])}"
-        lines.append(f"| {each['what']} | {numbers} | {each['seeds']} | {each['software']} | {each['measured_at']} |")
-    return "\n".join(lines) + "\n"
-
-
-def performance_table() -> str:
-    """Give the figures of the last run of ``benchmarks/reports.py``, a row a report."""
-    facts = json.loads((ROOT / "benchmarks" / "results" / "reports.json").read_text("utf-8"))
-    limit = facts["limit"]
-    lines = [
-        f"{facts['events']:,} events, {facts['software']}, {facts['measured_at']}; median of {facts['rounds']}.\n",
-        f"| report | rows | time [s] | bare [s] | ratio | CPU | week [s] | peak [MiB] | with {limit} [MiB] |",
-        "| --- " + "| --: " * 8 + "|",
-    ]
-    for each in facts["figures"]:
-        times = f"{each['took_s']:.1f} | {each['bare_s']:.1f} | {each['took_s'] / each['bare_s']:.1f}"
-        cpu, week = each["took_cpu_s"] / each["bare_cpu_s"], each["week_s"]
-        limited = "" if each["limited_mib"] is None else f"{each['limited_mib']:.0f}"
-        memory = f"{each['peak_mib']:.0f} | {limited}"
-        lines.append(f"| {each['report']} | {each['rows']:,} | {times} | {cpu:.1f} | {week:.1f} | {memory} |")
-    return "\n".join(lines) + "\n"
-
-
 def sections() -> dict[str, str]:
     """Return what stands between markers in pages that are otherwise written by hand, by the marker's name."""
     return {
@@ -175,6 +147,7 @@ def sections() -> dict[str, str]:
         "layers": layers(),
         "reliability": reliability_table(),
         "performance": performance_table(),
+        "flatten": flatten_table(),
         "anomalies": anomaly_tables(),
         **record_tables(),
     }
