@@ -39,16 +39,19 @@ NEEDED = (
     ),
     *(("snapshot", sync) for sync in (PARTITION, PARTITION_NAME, JOURNAL_NAME, ENTRY, ENTRY_NAME, WALK)),
     *(("snapshot", sync) for sync in (QUARANTINE, QUARANTINE_NAME)),
-    *(("erase", sync) for sync in (PARTITION, PARTITION_NAME, JOURNAL, JOURNAL_NAME, JOURNAL_GONE)),
+    *(("erase", sync) for sync in (PARTITION, PARTITION_NAME, JOURNAL, JOURNAL_NAME)),
     *(("erase", sync) for sync in (ENTRY, ENTRY_NAME, REMOVED)),
-    *(("expire", sync) for sync in (JOURNAL, JOURNAL_NAME, JOURNAL_GONE, ENTRY, ENTRY_NAME, REMOVED)),
+    *(("expire", sync) for sync in (JOURNAL, JOURNAL_NAME, ENTRY, ENTRY_NAME, REMOVED)),
     *(("rebuild", sync) for sync in (PARTITION, PARTITION_NAME, JOURNAL_NAME, ENTRY, ENTRY_NAME)),
 )
 """The syncs of each job without which something is lost."""
 
 SPARED = (
     ("snapshot", JOURNAL, "a damaged journal stands for a run that may have changed anything"),
-    ("snapshot", JOURNAL_GONE, "a journal that comes back is one that an entry speaks for"),
+    *(
+        (name, JOURNAL_GONE, "a journal that comes back is one that an entry speaks for")
+        for name in ("snapshot", "erase", "expire")
+    ),
     ("snapshot", r"lake/staging after create", "no journal was there to remove"),
     ("snapshot", r"lake/resume after replace", "a window whose walk is lost is read again"),
     ("expire", r"lake/events/date=2026-10-31 after unlink", "the folder itself goes next"),
