@@ -15,6 +15,7 @@ import msgspec
 import auditframe
 from auditframe import cli, errors
 from auditframe.catalogue import EFFECTS, catalogue
+from auditframe.lake.index import Header
 from auditframe.lake.journal import Journal, Walk
 from auditframe.lake.layout import Description
 from auditframe.lake.quarantine import Kept
@@ -45,6 +46,7 @@ _RECORDS = (
     Removal,
     Kept,
     Walk,
+    Header,
     Journal,
 )
 

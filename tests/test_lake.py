@@ -28,7 +28,6 @@ from auditframe.errors import (
 )
 from auditframe.flatten import Flattened, flatten_events, flatten_texts
 from auditframe.lake import Lake
-from auditframe.lake.index import Fingerprints
 from auditframe.lake.merge import texts
 from auditframe.lake.merkle import merkle_root
 from auditframe.schema import arrow_schema
@@ -414,17 +413,6 @@ def test_merkle_nodes_split_at_the_largest_power_of_two() -> None:
     left = node(node(leaf("a"), leaf("b")), node(leaf("c"), leaf("d")))
     assert merkle_root("abcdef") == node(left, node(leaf("e"), leaf("f"))).hex()
     assert merkle_root("abcde") == node(left, leaf("e")).hex()
-
-
-@given(st.lists(st.lists(st.text(max_size=3), max_size=5), max_size=40), st.lists(st.text(max_size=3), max_size=5))
-def test_fingerprints_never_miss_an_id_that_was_added(runs: list[list[str]], others: list[str]) -> None:
-    fingerprints = Fingerprints()
-    for run in runs:
-        fingerprints.add(run)
-
-    held = {id_ for run in runs for id_ in run}
-    assert set(fingerprints.may_hold([*others, *held])) >= held
-    assert Fingerprints().may_hold(others) == []
 
 
 def test_files_and_appends_cover_nothing(lake: Lake) -> None:

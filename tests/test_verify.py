@@ -133,7 +133,7 @@ def test_a_sound_lake_of_every_kind_of_file_has_no_fault(lake: Lake) -> None:
     names = {path.relative_to(lake.path).parts[0] for path in files_of(lake.path)}
 
     assert lake.verify(anchor=lake.ledger()[-1].hash) == ()
-    assert names == {"auditframe.json", "events", "ledger", "quarantine", "resume", "staging"}
+    assert names == {"auditframe.json", "events", "index", "ledger", "quarantine", "resume", "staging"}
 
 
 def test_no_flipped_byte_goes_unnoticed(lake: Lake) -> None:
@@ -171,7 +171,7 @@ def test_a_file_that_lost_or_gained_a_byte_is_named(lake: Lake, change: Callable
 
 
 def test_a_missing_file_is_noticed_unless_it_proves_nothing(lake: Lake) -> None:
-    """What a run leaves for the next proves nothing: without it, a window is read anew."""
+    """What a run leaves for the next proves nothing: without it, a window is read anew, or the ids are."""
     anchor, missed = lake.ledger()[-1].hash, []
     for path in files_of(lake.path):
         data = path.read_bytes()
@@ -180,7 +180,7 @@ def test_a_missing_file_is_noticed_unless_it_proves_nothing(lake: Lake) -> None:
             missed.append(path.relative_to(lake.path).parts[0])
         path.write_bytes(data)
 
-    assert missed == ["resume", "staging"]
+    assert missed == ["index", "resume", "staging"]
 
 
 def test_two_files_that_changed_places_are_noticed(lake: Lake) -> None:

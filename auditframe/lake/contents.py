@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -12,6 +13,7 @@ from auditframe.flatten import flatten_texts
 from auditframe.lake.claims import ADDING, CLOCK_GRACE
 from auditframe.lake.derive import PROVENANCE, is_current
 from auditframe.lake.faults import UNREADABLE, cause, read_regular
+from auditframe.lake.index import Fingerprints
 from auditframe.lake.layout import days_of
 from auditframe.lake.merge import ORDER, instants, texts
 from auditframe.lake.merkle import merkle_root
@@ -35,12 +37,14 @@ class Reading:
 
     Attributes:
         entries: The ledger, or None when it is broken and nothing can be held against it.
-        owner: The partition of each id so far.
+        ids: The ids so far.
+        files: The partitions so far.
         brought: How many rows so far name each entry.
     """
 
     entries: Sequence[Entry] | None
-    owner: dict[str, str] = field(default_factory=dict)
+    ids: Fingerprints = field(default_factory=Fingerprints)
+    files: list[Path] = field(default_factory=list)
     brought: Counter[int] = field(default_factory=Counter)
 
     def faults_of(self, path: Path, day: str, state: PartitionState | None) -> Iterator[str]:
@@ -71,11 +75,11 @@ class Reading:
         if state and not is_as_told:
             yield f"It holds other events than the ledger says ({len(raws)} rows, {state.rows} expected)."
         yield from _column_faults(events)
-        yield from self._row_faults(events, day)
+        yield from self._row_faults(events, path, day)
         if is_as_told and self.entries is not None:
             yield from self._origin_faults(events, self.entries)
 
-    def _row_faults(self, events: pa.Table, day: str) -> Iterator[str]:
+    def _row_faults(self, events: pa.Table, path: Path, day: str) -> Iterator[str]:
         keys = events.select(["effective_at", "id"])
         if not keys.equals(keys.sort_by(ORDER)):
             yield "Its rows are not sorted by effective_at and id."
@@ -84,9 +88,16 @@ class Reading:
         ids = texts(events, "id")
         if doubled := len(ids) - len(set(ids)):
             yield f"{doubled} of its rows repeat an id."
-        if elsewhere := sum(self.owner.get(id_, day) != day for id_ in ids):
+        if elsewhere := len(self._held_before(ids)):
             yield f"{elsewhere} of its ids have a row in an older partition too."
-        self.owner.update(dict.fromkeys(ids, day))
+        self.ids.add(ids)
+        self.files.append(path)
+
+    def _held_before(self, ids: Sequence[str]) -> set[str]:
+        """Return which ids a partition before this one holds, too; of those that may, look."""
+        suspects = set(self.ids.may_hold(ids))
+        held = (texts(read_partition(file, path=file, columns=["id"]), "id") for file in self.files if suspects)
+        return suspects.intersection(itertools.chain.from_iterable(held))
 
     def _origin_faults(self, events: pa.Table, entries: Sequence[Entry]) -> Iterator[str]:
         """Check how the rows came, which no text tells: with which entry and when, and that none was removed."""

@@ -1,42 +1,233 @@
-"""Which ids a lake may hold, in memory: eight bytes an id, so that telling new events needs no disk."""
+"""Which ids a lake may hold: eight bytes an id, sorted, in files beside the events that any run can make anew."""
 
 from __future__ import annotations
 
+import contextlib
+import re
+from dataclasses import dataclass
+from hashlib import blake2b, sha256
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 
+from auditframe.lake.faults import UNREADABLE, Fault, cause, names_in, read_regular
+from auditframe.lake.merge import texts
+from auditframe.lake.parquet import read_partition
+from auditframe.lake.records import Sealed, canonical
+from auditframe.lake.storage import put, remove
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
-_RUNS = 16
-"""So many sorted runs are searched before they are made one."""
+    from auditframe.lake.layout import Layout
+    from auditframe.lake.records import Entry
+
+_STORED = np.dtype("<u8")
+
+
+_ANEW = "The next writer makes the index anew."
+_NAME = re.compile(r"[0-9]{8}\.ids")
+
+
+class Header(Sealed, frozen=True, kw_only=True):
+    """The first line of a run file; the fingerprints follow, eight bytes each, little-endian, sorted.
+
+    Attributes:
+        number: The entry of the last event that the run, or one that it stands on, speaks for.
+        ids: How many fingerprints follow.
+        sha256: The SHA-256 of them.
+        stands_on: The hash of each earlier run that is still needed, by the name of its file, oldest first.
+        hash: As in the ledger entry.
+    """
+
+    number: int
+    ids: int
+    sha256: str
+    stands_on: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run file.
+
+    Attributes:
+        name: The name of the file.
+        header: Its first line.
+        ids: The fingerprints, sorted.
+    """
+
+    name: str
+    header: Header
+    ids: NDArray[np.uint64]
 
 
 class Fingerprints:
-    """The fingerprints of ids; what it does not hold was never added, what it may hold has to be looked up."""
+    """The fingerprints of ids; what they do not hold was never added, what they may hold has to be looked up."""
 
-    def __init__(self) -> None:
-        self._runs: list[NDArray[np.int64]] = []
+    def __init__(self, runs: Iterable[NDArray[np.uint64]] = ()) -> None:
+        self._runs = list(runs)
 
     def add(self, ids: Sequence[str]) -> None:
         """Remember ids."""
-        self._runs.append(np.sort(_fingerprints(ids)))
-        if len(self._runs) > _RUNS:
-            self._runs = [np.sort(np.concatenate(self._runs))]
+        self.put(*self.joined(_fingerprints(ids)))
+
+    def joined(self, run: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], int]:
+        """Make one of a new run and the last ones that are not much longer; return it, and how many those are."""
+        left, parts = list(self._runs), [run]
+        while left and len(left[-1]) <= 2 * sum(map(len, parts)):
+            parts.append(left.pop())
+        return np.sort(np.concatenate(parts)), len(self._runs) - len(left)
+
+    def put(self, run: NDArray[np.uint64], taken: int) -> None:
+        """Let a run stand for the last ones, of which it has so many taken in."""
+        self._runs[len(self._runs) - taken :] = [run]
 
     def may_hold(self, ids: Sequence[str]) -> list[str]:
         """Return, in their order, the ids that may have been added."""
         wanted = _fingerprints(ids)
         found = np.zeros(len(ids), dtype=bool)
-        for run in self._runs:
+        for run in filter(len, self._runs):
             places = np.searchsorted(run, wanted)
-            found |= (places < len(run)) & (run[np.minimum(places, len(run) - 1)] == wanted) if len(run) else False
+            found |= run[np.minimum(places, len(run) - 1)] == wanted
         return [ids[int(place)] for place in np.flatnonzero(found)]
 
 
-def _fingerprints(ids: Sequence[str]) -> NDArray[np.int64]:
-    """Hash with Python's own function: it differs from process to process, and none of it is ever written."""
-    return np.fromiter(map(hash, ids), dtype=np.int64, count=len(ids))
+class Index:
+    """The fingerprints of a lake's ids on the disk, held open by its one writer.
+
+    The fingerprint of an id is put down before its event is, so a killed run may leave more of them than events, and
+    never fewer.
+    """
+
+    def __init__(self, layout: Layout, entries: Sequence[Entry]) -> None:
+        self._layout = layout
+        runs = _current_runs(layout, entries)
+        self._held = Fingerprints(run.ids for run in runs)
+        self._hashes = {run.name: run.header.hash for run in runs}
+        files = _files(layout)
+        self._last = int(files[-1].partition(".")[0]) if files else 0
+        self._drop(set(files) - self._hashes.keys())
+        there = layout.partitions()
+        if there and not runs:
+            read = (read_partition(path, path=path, columns=["id"]) for path in there.values())
+            self._put_down(np.concatenate([_fingerprints(texts(rows, "id")) for rows in read]), number=len(entries))
+
+    def add(self, ids: Sequence[str], *, number: int) -> None:
+        """Put ids down.
+
+        Args:
+            ids: The ids.
+            number: The entry that will speak for their events.
+        """
+        if ids:
+            self._put_down(_fingerprints(ids), number=number)
+
+    def may_hold(self, ids: Sequence[str]) -> list[str]:
+        """Return, in their order, the ids that may have been added."""
+        return self._held.may_hold(ids)
+
+    def _put_down(self, ids: NDArray[np.uint64], *, number: int) -> None:
+        run, taken = self._held.joined(ids)
+        left = len(self._hashes) - taken
+        stay, gone = dict(list(self._hashes.items())[:left]), list(self._hashes)[left:]
+        self._last += 1
+        name, header = f"{self._last:08d}.ids", _header(run, stands_on=stay, number=number)
+        put(_encoded(header, run), self._layout.index / name, staging=self._layout.staging)
+        self._held.put(run, taken)
+        self._hashes = stay | {name: header.hash}
+        self._drop(gone)
+
+    def _drop(self, names: Iterable[str]) -> None:
+        """Remove files that nothing needs; of a run that is killed before, the next writer does."""
+        for name in names:
+            remove(self._layout.index / name)
+
+
+def is_run(name: str) -> bool:
+    """Whether a file of the index may be called so."""
+    return bool(_NAME.fullmatch(name))
+
+
+def index_faults(layout: Layout) -> Iterator[Fault]:
+    """Name what is wrong with the files of the index; that one is missing altogether is nothing wrong."""
+    headers: dict[str, Header] = {}
+    names = _files(layout)
+    for name in names:
+        try:
+            headers[name] = _decoded(layout.index / name).header
+        except UNREADABLE as error:
+            yield Fault(layout.index / name, f"It cannot be read: {cause(error)}. {_ANEW}")
+    if not names or names[-1] not in headers:
+        return
+    needed = headers[names[-1]].stands_on
+    for name, hash_ in needed.items():
+        if name not in names or (name in headers and headers[name].hash != hash_):
+            yield Fault(layout.index / name, f"The run that {names[-1]} stands on is missing. {_ANEW}")
+    for name in headers.keys() - needed.keys() - {names[-1]}:
+        yield Fault(layout.index / name, "Nothing needs it: a run was killed. The next writer removes it.")
+
+
+def _current_runs(layout: Layout, entries: Sequence[Entry]) -> list[Run]:
+    """Return the runs that hold every id of the lake; none when they are not whole, or older than the events."""
+    try:
+        runs = _read_runs(layout)
+    except UNREADABLE:
+        return []
+    number = runs[-1].header.number if runs else 0
+    is_older = number > len(entries) or any(entry.counts.new for entry in entries[number:])
+    return [] if is_older else runs
+
+
+def _read_runs(layout: Layout) -> list[Run]:
+    """Read the newest run and those that it stands on, oldest first.
+
+    Raises:
+        ValueError: One of them is not what was put down.
+    """
+    files = _files(layout)
+    if not files:
+        return []
+    newest = _decoded(layout.index / files[-1])
+    runs = [*(_decoded(layout.index / name) for name in newest.header.stands_on), newest]
+    if {run.name: run.header.hash for run in runs[:-1]} != newest.header.stands_on:
+        raise ValueError("a run is not the one that the newest stands on")
+    return runs
+
+
+def _header(run: NDArray[np.uint64], *, stands_on: Mapping[str, str], number: int) -> Header:
+    return Header(
+        number=number, ids=len(run), sha256=sha256(_bytes(run)).hexdigest(), stands_on=dict(stands_on)
+    ).sealed()
+
+
+def _encoded(header: Header, run: NDArray[np.uint64]) -> bytes:
+    return canonical(header) + b"\n" + _bytes(run)
+
+
+def _bytes(run: NDArray[np.uint64]) -> bytes:
+    return run.astype(_STORED, copy=False).tobytes()
+
+
+def _decoded(path: Path) -> Run:
+    line, _, body = read_regular(path).partition(b"\n")
+    header = msgspec.json.decode(line, type=Header)
+    is_whole = line == canonical(header) and header.hash == header.computed_hash()
+    if not is_whole or sha256(body).hexdigest() != header.sha256 or len(body) != _STORED.itemsize * header.ids:
+        raise ValueError(f"{path.name} was changed after it was written")
+    return Run(path.name, header, np.frombuffer(body, dtype=_STORED).astype(np.uint64, copy=False))
+
+
+def _files(layout: Layout) -> list[str]:
+    """Return the names of the runs, oldest first; of a folder that cannot be read none, `strangers` names it."""
+    with contextlib.suppress(OSError):
+        return [name for name in names_in(layout.index) if is_run(name)]
+    return []
+
+
+def _fingerprints(ids: Sequence[str]) -> NDArray[np.uint64]:
+    digests = b"".join(blake2b(id_.encode(), digest_size=_STORED.itemsize).digest() for id_ in ids)
+    return np.frombuffer(digests, dtype=_STORED).astype(np.uint64, copy=False)

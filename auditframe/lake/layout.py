@@ -57,6 +57,11 @@ class Layout:
         return self.root / "ledger"
 
     @property
+    def index(self) -> Path:
+        """Which ids the lake may hold; any writer can make it anew."""
+        return self.root / "index"
+
+    @property
     def quarantine(self) -> Path:
         """One file for each snapshot that met something it could not place."""
         return self.root / "quarantine"

@@ -12,6 +12,7 @@ import msgspec
 
 from auditframe.lake.claims import is_day
 from auditframe.lake.faults import UNREADABLE, Fault, cause, names_in, read_regular
+from auditframe.lake.index import is_run
 from auditframe.lake.journal import Journal, Walk, walk_file
 from auditframe.lake.layout import EVENTS_FILE
 from auditframe.lake.records import Sealed, canonical
@@ -34,10 +35,12 @@ def strangers(layout: Layout, *, days: Collection[str]) -> Iterator[Fault]:
         layout: The lake.
         days: The partitions that the ledger ever spoke of; a run that was killed may leave their folders empty.
     """
-    folders = {each.name for each in (layout.events, layout.ledger, layout.quarantine, layout.resume, layout.staging)}
+    own = (layout.events, layout.index, layout.ledger, layout.quarantine, layout.resume, layout.staging)
+    folders = {each.name for each in own}
     yield from _others(
         layout.root, "The lake did not put it here.", {layout.description.name}.__contains__, folders.__contains__
     )
+    yield from _others(layout.index, "It is no part of the index.", is_run)
     yield from _others(layout.ledger, "It is no entry of the ledger.", lambda name: bool(_ENTRY.fullmatch(name)))
     yield from _others(
         layout.staging,

@@ -13,6 +13,7 @@ from auditframe.errors import LakeLockedError, ParameterError
 from auditframe.lake.claims import entry_faults, gap_faults, is_day, origin_faults
 from auditframe.lake.contents import Reading
 from auditframe.lake.faults import UNREADABLE, Fault, cause, names_in, read_regular
+from auditframe.lake.index import index_faults
 from auditframe.lake.journal import Journal
 from auditframe.lake.layout import Description
 from auditframe.lake.ledger import check_ledger, current_partitions, current_quarantine
@@ -54,7 +55,7 @@ def verify(layout: Layout, *, anchor: str | None = None) -> tuple[Fault, ...]:
     is_sound = not broken and not wrong
     faults += gap_faults(layout, entries) if is_sound else ()
     told = [*_quarantine_faults(layout, entries), *_partition_faults(layout, entries, is_sound=is_sound)]
-    told += leftovers(layout, number=len(entries) + 1)
+    told += [*index_faults(layout), *leftovers(layout, number=len(entries) + 1)]
     named = {fault.path for fault in (*faults, *told)}
     days = {state.partition for entry in entries for state in entry.partitions}
     told += [fault for fault in strangers(layout, days=days) if fault.path not in named]

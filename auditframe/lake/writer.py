@@ -14,7 +14,7 @@ from auditframe.flatten import Flattened, flatten_texts
 from auditframe.lake.account import covered_by, late_rows, lateness_s, leave_entry, recover
 from auditframe.lake.derive import read_current, rebuilt
 from auditframe.lake.events import Events
-from auditframe.lake.index import Fingerprints
+from auditframe.lake.index import Index
 from auditframe.lake.journal import Journal, drop_walk, read_walks, write_journal, write_walk
 from auditframe.lake.layout import Description, days_of, read_description
 from auditframe.lake.ledger import read_ledger, vanished
@@ -60,8 +60,7 @@ class Writer:
         self._mutated = set(_placed(held))
         self._counts = Counts()
         self._lateness_s: int | None = None
-        self._ids = Fingerprints()
-        self._ids.add(texts(_events(layout).arrow("SELECT id FROM events"), "id"))
+        self._ids = Index(layout, self.entries)
 
     @property
     def counts(self) -> Counts:
@@ -85,9 +84,9 @@ class Writer:
         items += [kept("mutation", item) for item in arrivals.mutations]
         self._note(touched=days_of(arriving.events).keys(), quarantine={self.number} if items else set())
         new = self._stamped(arrivals.new)
+        self._ids.add(texts(new, "id"), number=self.number)
         for day, rows in _by_day(new):
             self._merge_into(day, rows)
-            self._ids.add(texts(rows, "id"))
         self._keep(items)
         late = late_rows(new, self._covered)
         self._lateness_s = _longer(self._lateness_s, lateness_s(late))
