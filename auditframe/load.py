@@ -16,9 +16,9 @@ import pyarrow.compute as pc
 from auditframe.catalogue import SCOPES, lookup
 from auditframe.client import Client, Filters
 from auditframe.errors import AuditFrameWarning, AuthError, RequestError
-from auditframe.files import read_pages
+from auditframe.files import expand, read_pages
 from auditframe.flatten import Flattened, flatten_texts, join_flattened
-from auditframe.lake.merge import ORDER, sort_arrivals
+from auditframe.lake.merge import in_order, sort_arrivals
 from auditframe.window import Instant, parse_window
 
 if TYPE_CHECKING:
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 PAGES_PER_BATCH = 500
 """How many pages become columns at once."""
+
+BATCH_BYTES = 64 * 2**20
+"""How much of the text of events in files becomes columns at once."""
 
 _INSTANT = pa.timestamp("us", tz="UTC")
 
@@ -167,7 +170,37 @@ def read_events(sources: Iterable[str | Path]) -> Flattened:
     Raises:
         FileError: A file is missing, cut short or not JSON; nothing is returned.
     """
-    flattened = join_flattened(flatten_texts(page.events, seen_at=datetime.now(UTC)) for page in read_pages(sources))
+    return join_flattened(_batches(sources))
+
+
+def read_batches(sources: Iterable[str | Path]) -> Iterator[Flattened]:
+    """Read files as `read_events` does, a batch at a time, so that memory does not grow with them.
+
+    They are read twice, so that nothing is yielded of files of which one cannot be read.
+
+    Raises:
+        FileError: As `read_events`; nothing was yielded, unless a file has changed between the two times.
+    """
+    paths = list(expand(sources))
+    for _ in read_pages(paths):
+        pass
+    yield from _batches(paths)
+
+
+def _batches(sources: Iterable[str | Path]) -> Iterator[Flattened]:
+    seen_at = datetime.now(UTC)
+    texts: list[bytes] = []
+    held_bytes = 0
+    for page in read_pages(sources):
+        texts += page.events
+        held_bytes += sum(map(len, page.events))
+        if held_bytes >= BATCH_BYTES:
+            yield _with_scopes(flatten_texts(texts, seen_at=seen_at))
+            texts, held_bytes = [], 0
+    yield _with_scopes(flatten_texts(texts, seen_at=seen_at))
+
+
+def _with_scopes(flattened: Flattened) -> Flattened:
     types = flattened.events["type"].combine_chunks().dictionary_encode()
     scopes = pa.array([lookup(str(type_)).scope for type_ in types.dictionary.to_pylist()], pa.string())
     place = flattened.events.schema.get_field_index("scope")
@@ -229,7 +262,7 @@ def _any_of(wanted: tuple[str, ...], *columns: str) -> list[pc.Expression]:
 def _deduplicated(flattened: Flattened) -> Loaded:
     arrivals = sort_arrivals(flattened.events, {})
     return Loaded(
-        arrivals.new.sort_by(ORDER), repeated=arrivals.known, quarantine=(*flattened.quarantine, *arrivals.mutations)
+        in_order(arrivals.new), repeated=arrivals.known, quarantine=(*flattened.quarantine, *arrivals.mutations)
     )
 
 

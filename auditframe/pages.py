@@ -149,7 +149,7 @@ def parse_page(body: bytes) -> Page:
             it holds neither a page nor an event.
     """
     body = body.removeprefix(_BOM)
-    return _plain_page(body) or _any_page(body)
+    return _plain_page(body) or _plain_lines(body) or _any_page(body)
 
 
 def _plain_page(body: bytes) -> Page | None:
@@ -162,6 +162,16 @@ def _plain_page(body: bytes) -> Page | None:
         return None
     events = tuple(_unquoted(event) if event[:1] == b'"' else event for event in map(bytes, page.data))
     return Page(events, page.first_id or None, page.last_id or None, page.has_more)
+
+
+def _plain_lines(body: bytes) -> Page | None:
+    """Read what an export usually holds, an event a line; None when the body is something else, or broken."""
+    try:
+        documents, lines = _as_document.decode_lines(body), _as_raw.decode_lines(body)
+    except REFUSALS:
+        return None
+    is_plain = len(lines) > 1 and all(document.data is UNSET for document in documents)
+    return Page(tuple(map(bytes, lines))) if is_plain else None
 
 
 def _any_page(body: bytes) -> Page:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 import warnings
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,7 +18,7 @@ import auditframe as af
 from auditframe.catalogue import lookup
 from auditframe.emulator import Behaviour, Emulator, Fault
 from auditframe.errors import AuthError, EventError, FileError, RequestError, ServerError, WindowError
-from auditframe.load import load_table
+from auditframe.load import load_table, read_batches, read_events
 from auditframe.sample import Sample, to_jsonl
 from auditframe.schema import COLUMN_NAMES
 from tests.conftest import connected
@@ -169,6 +171,29 @@ def test_a_table_of_files_is_the_frame_in_arrow(export: Path) -> None:
     assert load_table(export)["id"].to_pylist() == af.load(export)["id"].tolist()
     with pytest.raises(FileError):
         load_table(export.with_name("absent.json"))
+
+
+def test_batches_are_what_is_read_at_once_and_no_larger_than_told(
+    export: Path, organization: Sample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [export.with_name(f"{number}.jsonl") for number in range(3)]
+    lines = to_jsonl(organization).splitlines(keepends=True)
+    for number, path in enumerate(paths):
+        path.write_bytes(b"".join(lines[number::3]))
+    whole = read_events(paths)
+    monkeypatch.setattr(sys.modules["auditframe.load"], "BATCH_BYTES", max(path.stat().st_size for path in paths))
+    batches = list(read_batches(paths))
+
+    assert len(batches) == 2
+    assert pa.concat_tables(batch.events for batch in batches)["id"] == whole.events["id"]
+
+
+def test_no_batch_comes_of_files_of_which_one_cannot_be_read(export: Path) -> None:
+    cut = export.with_name("z.jsonl")
+    cut.write_bytes(export.read_bytes()[:5000])
+
+    with pytest.raises(FileError, match="cut short"):
+        next(read_batches([export, cut]))
 
 
 def test_files_say_the_scope_that_lists_the_type(tmp_path: Path) -> None:

@@ -74,6 +74,23 @@ def test_documents_are_told_apart_whatever_stands_between_them(wanted: list[dict
     assert parse_page(between.join(texts)).events == tuple(texts)
 
 
+lines = st.one_of(
+    events.map(lambda event: json.dumps(event).encode()),
+    st.sampled_from([ONE, b" " + TWO + b"\t", b"", b"7", b'"x"', b"[]", b'{"data":[]}', b'{"data":1,"id":"a"}']),
+    st.sampled_from(
+        [b'{"id":"\\ud800"}', b'{"first_id":"\\ud800","id":"a"}', b'{"id":"a","n":1e400}', b'{"id":"\xff"}', b"{"]
+    ),
+)
+
+
+@given(st.lists(lines, max_size=4))
+def test_the_quick_way_through_lines_ends_where_the_careful_one_does(wanted: list[bytes]) -> None:
+    body = b"\n".join(wanted)
+    quick = pages._plain_lines(body)
+
+    assert quick is None or quick == pages._any_page(body)
+
+
 @pytest.mark.parametrize("odd", [b'{"id":"a","u":"\\ud800"}', b'{"id":"a","u":"\xff"}', b'{"id":"a","n":1e400}'])
 def test_an_odd_event_does_not_take_its_neighbours_along(odd: bytes) -> None:
     page = parse_page(b'{"data":[' + ONE + b"," + odd + b"," + TWO + b'],"has_more":true,"last_id":"b"}')

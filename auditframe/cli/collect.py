@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from auditframe.cli._progress import shown_progress
 from auditframe.client import Client, Filters
 from auditframe.errors import SnapshotInterrupted
 from auditframe.lake import Lake
-from auditframe.load import gather, read_events
+from auditframe.load import gather, read_batches
 from auditframe.snapshot import WORKERS, SnapshotResult, result_of
 from auditframe.snapshot import snapshot as take_snapshot
 
@@ -79,12 +80,16 @@ def import_(*, files: tuple[str, ...], lake: str, as_json: bool) -> None:
     auditframe import 'exports/*.jsonl.gz' --lake lake
     """  # noqa: D301
     target = Lake(lake)
-    counts = target.append(read_events(files))
-    head = target.ledger()[-1].hash
+    batches = read_batches(files)
+    first = next(batches)  # before there is a lake
+    with target.writer() as writer:
+        for batch in itertools.chain([first], batches):
+            writer.add(batch)
+        entry = writer.commit("import")
     if as_json:
-        print_summary({**msgspec.structs.asdict(counts), "head": head})
+        print_summary({**msgspec.structs.asdict(entry.counts), "head": entry.hash})
     else:
-        say(f"{_counted(counts)}\nThe lake is {lake}. Its head is {head}")
+        say(f"{_counted(entry.counts)}\nThe lake is {lake}. Its head is {entry.hash}")
 
 
 @click.command()

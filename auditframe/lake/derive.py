@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from auditframe.errors import LakeCorruptError
 from auditframe.flatten import flatten_texts
-from auditframe.lake.merge import ORDER, texts
+from auditframe.lake.merge import in_order, texts
 from auditframe.lake.parquet import encode_partition, read_partition
 from auditframe.schema import arrow_schema
 
@@ -46,7 +46,7 @@ def derive(partition: pa.Table, *, path: Path) -> pa.Table:
         raise LakeCorruptError(
             f"{path}: ids or times of its events do not follow from their texts. See: auditframe verify", path=path
         )
-    return derived.sort_by(ORDER).combine_chunks()
+    return in_order(derived).combine_chunks()
 
 
 def read_current(path: Path) -> pa.Table:

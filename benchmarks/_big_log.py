@@ -1,0 +1,47 @@
+"""JSON lines of any length, fast: a made-up organization's log, copied over time."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from auditframe.sample import sample
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+PERIOD_DAYS = 36
+EVENTS_A_DAY = 2_740  # ten million are ten years
+END = datetime(2026, 11, 1, tzinfo=UTC)
+
+_DAY_S = 86_400
+
+
+def write_log(path: Path, *, events: int) -> None:
+    """Write so many events that end at `END`, oldest first, a line each, about as many a day whatever their number."""
+    with path.open("w", encoding="utf-8") as file:
+        file.writelines(itertools.islice(log_lines(events), events))
+
+
+def log_lines(events: int) -> Iterator[str]:
+    """Yield the lines of a log that ends at `END`, and then goes on for ever; its first period may begin before."""
+    base = sample(seed=11, events=EVENTS_A_DAY * PERIOD_DAYS, days=PERIOD_DAYS, end=END).events
+    pieces = [_pieces(event) for event in base]
+    periods = -(-events // len(pieces))
+    skipped = periods * len(pieces) - events
+    for period in itertools.count():
+        later_s = (period + 1 - periods) * PERIOD_DAYS * _DAY_S
+        for start, at, end in pieces[skipped if period == 0 else 0 :]:
+            yield f'{start}-{period}"{end[0]}{at + later_s}{end[1]}\n'
+
+
+def _pieces(event: object) -> tuple[str, int, tuple[str, str]]:
+    """Cut an event's text after its id, and around its time."""
+    text = json.dumps(event, ensure_ascii=False, separators=(",", ":"))
+    start, rest = text.split('"', 4)[0:4], text.split('"', 4)[4]
+    before, _, after = rest.partition('"effective_at":')
+    digits = "".join(itertools.takewhile(str.isdigit, after))
+    return '"'.join(start), int(digits), (f'{before}"effective_at":', after[len(digits) :])
