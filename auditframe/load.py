@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from auditframe.catalogue import SCOPES, lookup
 from auditframe.client import Client, Filters
 from auditframe.errors import AuditFrameWarning, AuthError, RequestError
-from auditframe.files import expand, read_pages
+from auditframe.files import read_pages
 from auditframe.flatten import Flattened, flatten_texts, join_flattened
 from auditframe.lake.merge import in_order, sort_arrivals
 from auditframe.window import Instant, parse_window
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 PAGES_PER_BATCH = 500
 """How many pages become columns at once."""
 
-BATCH_BYTES = 64 * 2**20
+BATCH_BYTES = 32 * 2**20
 """How much of the text of events in files becomes columns at once."""
 
 _INSTANT = pa.timestamp("us", tz="UTC")
@@ -170,24 +170,25 @@ def read_events(sources: Iterable[str | Path]) -> Flattened:
     Raises:
         FileError: A file is missing, cut short or not JSON; nothing is returned.
     """
-    return join_flattened(_batches(sources))
+    return join_flattened(read_batches(sources))
+
+
+def check_files(sources: Iterable[str | Path]) -> None:
+    """Read files to their ends and keep nothing.
+
+    Raises:
+        FileError: A file is missing, cut short or not JSON.
+    """
+    for _ in read_pages(sources):
+        pass
 
 
 def read_batches(sources: Iterable[str | Path]) -> Iterator[Flattened]:
     """Read files as `read_events` does, a batch at a time, so that memory does not grow with them.
 
-    They are read twice, so that nothing is yielded of files of which one cannot be read.
-
     Raises:
-        FileError: As `read_events`; nothing was yielded, unless a file has changed between the two times.
+        FileError: As `read_events`, but what came before was yielded; `check_files` tells before.
     """
-    paths = list(expand(sources))
-    for _ in read_pages(paths):
-        pass
-    yield from _batches(paths)
-
-
-def _batches(sources: Iterable[str | Path]) -> Iterator[Flattened]:
     seen_at = datetime.now(UTC)
     texts: list[bytes] = []
     held_bytes = 0
@@ -195,9 +196,16 @@ def _batches(sources: Iterable[str | Path]) -> Iterator[Flattened]:
         texts += page.events
         held_bytes += sum(map(len, page.events))
         if held_bytes >= BATCH_BYTES:
-            yield _with_scopes(flatten_texts(texts, seen_at=seen_at))
-            texts, held_bytes = [], 0
-    yield _with_scopes(flatten_texts(texts, seen_at=seen_at))
+            yield _drained(texts, seen_at=seen_at)
+            held_bytes = 0
+    yield _drained(texts, seen_at=seen_at)
+
+
+def _drained(texts: list[bytes], *, seen_at: datetime) -> Flattened:
+    """Flatten texts and let go of them, for whoever takes the batch may hold it for long."""
+    flattened = _with_scopes(flatten_texts(texts, seen_at=seen_at))
+    texts.clear()
+    return flattened
 
 
 def _with_scopes(flattened: Flattened) -> Flattened:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from auditframe.sample import sample
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 PERIOD_DAYS = 36
@@ -20,10 +20,12 @@ END = datetime(2026, 11, 1, tzinfo=UTC)
 _DAY_S = 86_400
 
 
-def write_log(path: Path, *, events: int) -> None:
-    """Write so many events that end at `END`, oldest first, a line each, about as many a day whatever their number."""
-    with path.open("w", encoding="utf-8") as file:
-        file.writelines(itertools.islice(log_lines(events), events))
+def write_logs(paths: Sequence[Path], *, sizes: Sequence[int]) -> None:
+    """Write logs of so many events, oldest first, a line each, the first up to `END` and each further one after it."""
+    lines = log_lines(sizes[0])
+    for path, size in zip(paths, sizes, strict=True):
+        with path.open("w", encoding="utf-8") as file:
+            file.writelines(itertools.islice(lines, size))
 
 
 def log_lines(events: int) -> Iterator[str]:

@@ -11,7 +11,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -30,6 +29,7 @@ from auditframe.errors import ReportError
 from auditframe.lake.events import MEMORY_LIMIT
 from auditframe.reports import REGISTRY
 from benchmarks._big_lake import make
+from benchmarks._memory import peak_mib
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,7 +109,7 @@ def _peak(report: Report[Any], path: Path) -> float | None:
         report.arrow(af.Lake(path))
     except ReportError:
         return None
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return peak_mib()
 
 
 def _ask(report: Report[Any], path: Path, *, rounds: int) -> dict[str, Any]:
@@ -117,7 +117,7 @@ def _ask(report: Report[Any], path: Path, *, rounds: int) -> dict[str, Any]:
     lake = af.Lake(path)
     first: list[pa.Table] = []
     measured = [_measure(lambda: first.append(report.arrow(lake)))]
-    rows, peak_mib = first.pop().num_rows, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    rows, peak = first.pop().num_rows, peak_mib()
     last: datetime = lake.arrow("SELECT max(effective_at) AS last_at FROM events")["last_at"][0].as_py()
     week = lake.window(last - timedelta(days=7), None)
     measured = measured if rounds == 1 else []  # the first time is the slowest one, but better than none
@@ -132,7 +132,7 @@ def _ask(report: Report[Any], path: Path, *, rounds: int) -> dict[str, Any]:
     return {
         "report": report.name,
         "rows": rows,
-        "peak_mib": peak_mib,
+        "peak_mib": peak,
         "took_s": took_s,
         "took_cpu_s": took_cpu_s,
         "bare_s": bare_s,

@@ -18,7 +18,7 @@ import auditframe as af
 from auditframe.catalogue import lookup
 from auditframe.emulator import Behaviour, Emulator, Fault
 from auditframe.errors import AuthError, EventError, FileError, RequestError, ServerError, WindowError
-from auditframe.load import load_table, read_batches, read_events
+from auditframe.load import check_files, load_table, read_batches, read_events
 from auditframe.sample import Sample, to_jsonl
 from auditframe.schema import COLUMN_NAMES
 from tests.conftest import connected
@@ -188,12 +188,13 @@ def test_batches_are_what_is_read_at_once_and_no_larger_than_told(
     assert pa.concat_tables(batch.events for batch in batches)["id"] == whole.events["id"]
 
 
-def test_no_batch_comes_of_files_of_which_one_cannot_be_read(export: Path) -> None:
+def test_files_that_end_in_the_middle_are_told_before_they_are_used(export: Path) -> None:
     cut = export.with_name("z.jsonl")
     cut.write_bytes(export.read_bytes()[:5000])
 
+    check_files([export])
     with pytest.raises(FileError, match="cut short"):
-        next(read_batches([export, cut]))
+        check_files([export, cut])
 
 
 def test_files_say_the_scope_that_lists_the_type(tmp_path: Path) -> None:

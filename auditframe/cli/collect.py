@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ from auditframe.cli._progress import shown_progress
 from auditframe.client import Client, Filters
 from auditframe.errors import SnapshotInterrupted
 from auditframe.lake import Lake
-from auditframe.load import gather, read_batches
+from auditframe.load import check_files, gather, read_batches
 from auditframe.snapshot import WORKERS, SnapshotResult, result_of
 from auditframe.snapshot import snapshot as take_snapshot
 
@@ -80,11 +79,11 @@ def import_(*, files: tuple[str, ...], lake: str, as_json: bool) -> None:
     auditframe import 'exports/*.jsonl.gz' --lake lake
     """  # noqa: D301
     target = Lake(lake)
-    batches = read_batches(files)
-    first = next(batches)  # before there is a lake
+    check_files(files)
     with target.writer() as writer:
-        for batch in itertools.chain([first], batches):
+        for batch in read_batches(files):
             writer.add(batch)
+            del batch  # not held while the next one is made
         entry = writer.commit("import")
     if as_json:
         print_summary({**msgspec.structs.asdict(entry.counts), "head": entry.hash})

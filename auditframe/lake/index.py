@@ -80,7 +80,9 @@ class Fingerprints:
         left, parts = list(self._runs), [run]
         while left and len(left[-1]) <= 2 * sum(map(len, parts)):
             parts.append(left.pop())
-        return np.sort(np.concatenate(parts)), len(self._runs) - len(left)
+        joined = np.concatenate(parts)
+        joined.sort()
+        return joined, len(self._runs) - len(left)
 
     def put(self, run: NDArray[np.uint64], taken: int) -> None:
         """Let a run stand for the last ones, of which it has so many taken in."""
@@ -199,17 +201,16 @@ def _read_runs(layout: Layout) -> list[Run]:
 
 
 def _header(run: NDArray[np.uint64], *, stands_on: Mapping[str, str], number: int) -> Header:
-    return Header(
-        number=number, ids=len(run), sha256=sha256(_bytes(run)).hexdigest(), stands_on=dict(stands_on)
-    ).sealed()
+    hash_ = sha256(_buffer(run)).hexdigest()
+    return Header(number=number, ids=len(run), sha256=hash_, stands_on=dict(stands_on)).sealed()
 
 
 def _encoded(header: Header, run: NDArray[np.uint64]) -> bytes:
-    return canonical(header) + b"\n" + _bytes(run)
+    return b"\n".join([canonical(header), _buffer(run)])
 
 
-def _bytes(run: NDArray[np.uint64]) -> bytes:
-    return run.astype(_STORED, copy=False).tobytes()
+def _buffer(run: NDArray[np.uint64]) -> memoryview:
+    return run.astype(_STORED, copy=False).data
 
 
 def _decoded(path: Path) -> Run:

@@ -1,0 +1,256 @@
+"""How a lake's cost grows: import, increments, verify, rebuild and reports at 10,000 to 10 million events.
+
+Every figure comes from a process that does nothing else. Prints a row a size, and the slope of each cost: 1 is linear.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import gzip
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+import auditframe as af
+from auditframe.files import read_pages
+from auditframe.flatten import flatten_texts
+from auditframe.lake.parquet import encode_partition, read_partition
+from auditframe.load import check_files, read_batches
+from auditframe.reports import REGISTRY
+from benchmarks._big_log import END, EVENTS_A_DAY, write_logs
+from benchmarks._memory import peak_mib
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+RESULTS = Path(__file__).parent / "results"
+SIZES = (10_000, 100_000, 1_000_000, 10_000_000)
+QUICK_SIZES = (2_000,)
+INCREMENTS = 5
+REPORTS = ("events_per_actor", "login_failures", "first_seen")
+GZIPPED_AT_MOST = 1_000_000  # above, gzip alone takes minutes and says the same
+
+
+def main() -> None:
+    """Measure every size in turn, print the table and write it down."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a small run that proves only that the benchmark works")
+    parser.add_argument("--events", type=int, nargs="*", help="the sizes")
+    parser.add_argument("--step", nargs=2, help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.step:
+        name, folder = asked.step
+        print(json.dumps(_measured(STEPS[name], Path(folder))))
+        return
+    sizes = asked.events or (QUICK_SIZES if asked.quick else SIZES)
+    figures = [_of_size(events) for events in sizes]
+    slopes = {key: _slope(figures, key) for key in (*STEPS, "bytes")} if len(figures) > 1 else {}
+    _print(figures, slopes)
+    if not asked.quick and not asked.events:
+        _write(figures, slopes)
+
+
+def _of_size(events: int) -> dict[str, Any]:
+    """Make a log, import it, and do the rest to the lake that this gives."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        logs = [folder / "log.jsonl", *(folder / f"next-{number}.jsonl" for number in range(INCREMENTS))]
+        write_logs(logs, sizes=[events, *[EVENTS_A_DAY] * INCREMENTS])
+        found: dict[str, Any] = {"events": events, "log_bytes": logs[0].stat().st_size, "gzip_bytes": None}
+        if events <= GZIPPED_AT_MOST:
+            found["gzip_bytes"] = len(gzip.compress(logs[0].read_bytes(), compresslevel=9))
+        for step in STEPS:
+            found[step] = _in_a_process(step, folder)
+            if step == "import":
+                files = [path for path in (folder / "lake").rglob("*") if path.is_file()]
+                found["bytes"] = sum(path.stat().st_size for path in files)
+                found["partitions"] = len(af.Lake(folder / "lake").partitions())
+        return found
+
+
+def _in_a_process(step: str, folder: Path) -> Any:
+    command = [sys.executable, __file__, "--step", step, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 - our own command
+    return json.loads(done.stdout)
+
+
+def _measured(step: Callable[[Path], list[float]], folder: Path) -> dict[str, float]:
+    """Return the median of what a step says it took [s], its processor time [s], and the peak of memory [MiB]."""
+    began = time.process_time()
+    took_s = step(folder)
+    return {
+        "took_s": statistics.median(took_s),
+        "cpu_s": time.process_time() - began,
+        "peak_mib": peak_mib(),
+    }
+
+
+def _timed(run: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    run()
+    return time.perf_counter() - began
+
+
+def _flatten(folder: Path) -> list[float]:
+    def run() -> None:
+        for page in read_pages([folder / "log.jsonl"]):
+            flatten_texts(page.events)
+
+    return [_timed(run)]
+
+
+def _import(folder: Path) -> list[float]:
+    return [_timed(lambda: _add(folder, folder / "log.jsonl"))]
+
+
+def _add(folder: Path, log: Path) -> None:
+    """Do what ``auditframe import`` does."""
+    check_files([log])
+    with af.Lake(folder / "lake").writer() as writer:
+        for batch in read_batches([log]):
+            writer.add(batch)
+            del batch
+        writer.commit("import")
+
+
+def _merge(folder: Path) -> list[float]:
+    logs = [folder / f"next-{number}.jsonl" for number in range(INCREMENTS)]
+    return [_timed(functools.partial(_add, folder, log)) for log in logs]
+
+
+def _verify(folder: Path) -> list[float]:
+    def run() -> None:
+        assert af.Lake(folder / "lake").verify() == ()  # noqa: S101 - a faulty lake is measured for nothing
+
+    return [_timed(run)]
+
+
+def _rebuild(folder: Path) -> list[float]:
+    return [_timed(af.Lake(folder / "lake").rebuild)]
+
+
+def _report(name: str) -> Callable[[Path], list[float]]:
+    def step(folder: Path) -> list[float]:
+        lake = af.Lake(folder / "lake")
+        return [_timed(lambda: REGISTRY[name].arrow(lake)) for _ in range(3)]
+
+    return step
+
+
+def _week(folder: Path) -> list[float]:
+    window = af.Lake(folder / "lake").window(END - timedelta(days=7), END)
+    return [_timed(lambda: REGISTRY["events_per_actor"].arrow(window)) for _ in range(3)]
+
+
+def _days(folder: Path) -> list[float]:
+    return [_timed(lambda: REGISTRY["events_per_day"].arrow(af.Lake(folder / "lake"))) for _ in range(3)]
+
+
+def _months(folder: Path) -> list[float]:
+    """Ask the same of the same events in a file a month."""
+    months: dict[str, list[Path]] = {}
+    for day, path in af.Lake(folder / "lake").partitions().items():
+        months.setdefault(day[:7], []).append(path)
+    for month, paths in months.items():
+        target = folder / "months" / f"{month}.parquet"
+        target.parent.mkdir(exist_ok=True)
+        target.write_bytes(encode_partition(pa.concat_tables(read_partition(path, path=path) for path in paths)))
+    return [_timed(lambda: REGISTRY["events_per_day"].arrow(folder / "months" / "*.parquet")) for _ in range(3)]
+
+
+def _bare(folder: Path) -> list[float]:
+    """Read the columns of `events_per_actor` from the same files."""
+    columns = ", ".join(f"max({name})" for name in REGISTRY["events_per_actor"].reads)
+
+    def run() -> None:
+        with duckdb.connect() as connection:
+            connection.execute("SET TimeZone = 'UTC'")
+            connection.sql(f"SELECT {columns} FROM read_parquet('{folder}/lake/events/**/*.parquet')").fetchnumpy()  # noqa: S608
+
+    return [_timed(run) for _ in range(3)]
+
+
+def _pandas(folder: Path) -> list[float]:
+    """Answer `events_per_actor` with pandas, which reads no more columns than are needed."""
+
+    def run() -> None:
+        files: Iterable[Path] = af.Lake(folder / "lake").partitions().values()
+        names = ["actor_email", "actor_id", "actor_api_key_id", "actor_kind", "effective_at", "id"]
+        frame = pa.concat_tables(pq.ParquetFile(path).read(columns=names) for path in files).to_pandas()
+        actor = frame["actor_email"].fillna(frame["actor_id"]).fillna(frame["actor_api_key_id"])
+        grouped = frame.assign(actor=actor).groupby(["actor", "actor_kind"], dropna=False)
+        grouped.agg(events=("id", "size"), first_at=("effective_at", "min"), last_at=("effective_at", "max"))
+
+    return [_timed(run)]
+
+
+STEPS: dict[str, Callable[[Path], list[float]]] = {
+    "flatten": _flatten,
+    "import": _import,
+    "merge": _merge,
+    "verify": _verify,
+    "rebuild": _rebuild,
+    **{name: _report(name) for name in REPORTS},
+    "bare": _bare,
+    "pandas": _pandas,
+    "week": _week,
+    "days": _days,
+    "months": _months,
+}
+"""What is measured of a size, in this order: each works on the log, or on what the steps before have left."""
+
+
+def _slope(figures: list[dict[str, Any]], key: str) -> float:
+    """Return the exponent with which a cost grows with the events, by least squares over all sizes."""
+    costs = [each[key] if key == "bytes" else each[key]["took_s"] for each in figures]
+    return float(np.polyfit(np.log([each["events"] for each in figures]), np.log(costs), 1)[0])
+
+
+def _print(figures: list[dict[str, Any]], slopes: dict[str, float]) -> None:
+    names = list(STEPS)
+    print(f"{'events':>12}" + "".join(f"{name:>18}" for name in names) + "   [s], peak [MiB]")
+    for each in figures:
+        cells = (f"{each[name]['took_s']:.2f}, {each[name]['peak_mib']:.0f}" for name in names)
+        print(f"{each['events']:>12,}" + "".join(f"{cell:>18}" for cell in cells))
+    if slopes:
+        print(f"{'slope':>12}" + "".join(f"{slopes[name]:>18.2f}" for name in names))
+    for each in figures:
+        gzipped = each["gzip_bytes"] and f", {each['bytes'] / each['gzip_bytes']:.2f} x gzip -9"
+        print(f"{each['events']:>12,} events: 1/{each['log_bytes'] / each['bytes']:.1f} of the JSONL{gzipped or ''}")
+
+
+def _write(figures: list[dict[str, Any]], slopes: dict[str, float]) -> None:
+    facts = {
+        "measured_at": datetime.now(UTC).strftime("%F"),
+        "software": f"auditframe {af.__version__}, DuckDB {duckdb.__version__}, pyarrow {pa.__version__}, "
+        f"Python {platform.python_version()}",
+        "slopes": {key: round(slope, 2) for key, slope in slopes.items()},
+        "figures": [
+            {
+                key: {name: round(number, 3) for name, number in value.items()} if isinstance(value, dict) else value
+                for key, value in each.items()
+            }
+            for each in figures
+        ],
+    }
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "lake.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
