@@ -67,8 +67,13 @@ class EventType:
 @cache
 def catalogue() -> Mapping[str, EventType]:
     """Return the known event types by name, in the order of the specification."""
-    text = resources.files("auditframe").joinpath("catalogue.csv").read_text(encoding="utf-8")
-    return {row["type"]: _event_type(row) for row in csv.DictReader(text.splitlines())}
+    rows = csv.DictReader(catalogue_csv().decode().splitlines())
+    return {row["type"]: _event_type(row) for row in rows}
+
+
+def catalogue_csv() -> bytes:
+    """Return the catalogue as it is written down: a column for each attribute of `EventType`, in their order."""
+    return resources.files("auditframe").joinpath("catalogue.csv").read_bytes()
 
 
 def lookup(type_: str) -> EventType:

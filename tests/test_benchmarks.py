@@ -16,7 +16,8 @@ SAYS = {
     "flatten": ("auditframe.flatten", "pandas.json_normalize"),
     "reports": ("bare [s]", "peak [MiB]", "events_per_day"),
     "lake": ("import", "merge", "verify", "rebuild", "of the JSONL", "gzip -9"),
-    "collection": ("workers_8_s", "ratio"),
+    "collection": ("workers_8_s", "ratio", "sdk_cpu_us"),
+    "startup": ("import auditframe", "auditframe --help", "auditframe report"),
     "reliability": ("random worlds", "races of four writers", "flipped bytes", "power cuts", "random sequences"),
 }
 """What a quick run of each benchmark names."""

@@ -3,10 +3,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 
 from auditframe.cli import COMMANDS, cli
+from auditframe.flatten import flatten_events
+from auditframe.lake import Lake
+from auditframe.sample import sample
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HEAVY = ("duckdb", "httpx", "matplotlib", "numpy", "pandas", "pyarrow", "stamina", "tqdm")
 
@@ -35,6 +42,15 @@ def test_serving_a_sample_needs_neither_an_engine_nor_pandas() -> None:
 
 def test_asking_a_lake_loads_neither_the_client_nor_matplotlib_nor_pandas() -> None:
     assert loaded_by("import auditframe.cli.ask") & {"httpx", "matplotlib", "pandas"} == set()
+
+
+def test_answering_a_report_takes_no_pandas(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "lake")
+    lake.append(flatten_events(sample(events=200).events))
+    asked = ["report", "events_per_actor", "--lake", str(lake.path)]
+    code = f"from auditframe.cli import cli\ncli.main({asked!r}, prog_name='auditframe', standalone_mode=False)"
+
+    assert loaded_by(code) & {"httpx", "matplotlib", "pandas"} == set()
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import tempfile
-from dataclasses import astuple, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.csv as pc
 
-from auditframe.catalogue import EventType, catalogue
+from auditframe.catalogue import catalogue_csv
 from auditframe.errors import LakeCorruptError, LakeLockedError, ReportError
 from auditframe.lake.parquet import read_partition
 from auditframe.schema import COLUMN_NAMES, arrow_schema
@@ -186,9 +188,9 @@ _EVERYTHING = f"SELECT {', '.join(COLUMN_NAMES)} FROM events ORDER BY effective_
 
 @cache
 def _catalogue_table() -> pa.Table:
-    rows = [astuple(type_) for type_ in catalogue().values()]
-    names = [field.name for field in fields(EventType)]
-    return pa.table(dict(zip(names, zip(*rows, strict=True), strict=True)))
+    # Made from Python's values, it would take pandas along, which costs more time than many a question.
+    types = dict.fromkeys(("type", "scope", "effect", "severity", "doc"), pa.string()) | {"documented": pa.bool_()}
+    return pc.read_csv(io.BytesIO(catalogue_csv()), convert_options=pc.ConvertOptions(column_types=types))
 
 
 def _refusal(error: duckdb.Error) -> str:

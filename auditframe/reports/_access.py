@@ -83,6 +83,52 @@ FIRST_ACTS = Relation(
     """,
 )
 
+MEMBERSHIP_EVENTS = Relation(
+    "membership_events",
+    {
+        "id": pa.string(),
+        "effective_at": _INSTANT,
+        "area": pa.string(),
+        "effect": pa.string(),
+        "project_id": pa.string(),
+        "resource_id": pa.string(),
+        "actor_kind": pa.string(),
+        "actor_id": pa.string(),
+        "actor_email": pa.string(),
+        "actor": pa.string(),
+        "detail_data_email": pa.string(),
+        "detail_data_role": pa.string(),
+        "detail_changes_requested_role": pa.string(),
+        "payload": pa.string(),
+    },
+    "An event about a user, an invite or a membership of the tenant's, with the payload of the tenant's.",
+    sql="""
+        WITH areas(area) AS (
+            -- Joined, for a list after IN is compared only when all the columns are read.
+            VALUES ('user'), ('invite'), ('tenant.user'), ('tenant.membership')
+        )
+        SELECT
+            events.id AS id,
+            effective_at,
+            events.area AS area,
+            effect,
+            project_id,
+            resource_id,
+            actor_kind,
+            actor_id,
+            actor_email,
+            coalesce(actor_email, actor_id, actor_api_key_id) AS actor,
+            detail_data_email,
+            detail_data_role,
+            detail_changes_requested_role,
+            CASE WHEN left(events.area, 7) = 'tenant.' THEN detail END AS payload
+        FROM events
+        JOIN areas ON areas.area = events.area
+        JOIN catalogue ON catalogue.type = events.type
+        WHERE effect IN ('create', 'grant', 'change', 'revoke')
+    """,
+)
+
 MEMBERSHIPS = Relation(
     "memberships",
     {
@@ -98,37 +144,12 @@ MEMBERSHIPS = Relation(
     },
     "An event by which a user became a member (grant), got another role (change) or left (revoke).",
     sql="""
-        WITH areas(area) AS (
-            -- Joined, for a list after IN is compared only when all the columns are read.
-            VALUES ('user'), ('invite'), ('tenant.user'), ('tenant.membership')
-        ),
-        picked AS (
-            SELECT
-                events.id AS id,
-                effective_at,
-                events.area AS area,
-                effect,
-                project_id,
-                resource_id,
-                actor_kind,
-                actor_id,
-                actor_email,
-                coalesce(actor_email, actor_id, actor_api_key_id) AS actor,
-                detail_data_email,
-                detail_data_role,
-                detail_changes_requested_role,
-                CASE WHEN left(events.area, 7) = 'tenant.' THEN detail END AS payload
-            FROM events
-            JOIN areas ON areas.area = events.area
-            JOIN catalogue ON catalogue.type = events.type
-            WHERE effect IN ('create', 'grant', 'change', 'revoke')
-        ),
-        invites AS (
+        WITH invites AS (
             SELECT
                 resource_id AS invite_id,
                 min(lower(detail_data_email)) AS email,
                 min(detail_data_role) AS role
-            FROM picked
+            FROM membership_events
             WHERE area = 'invite' AND effect = 'create' AND resource_id IS NOT NULL
             GROUP BY resource_id
         ),
@@ -153,7 +174,7 @@ MEMBERSHIPS = Relation(
                 ) AS role,
                 actor,
                 area = 'invite' AS invited
-            FROM picked LEFT JOIN invites ON area = 'invite' AND invites.invite_id = resource_id
+            FROM membership_events LEFT JOIN invites ON area = 'invite' AND invites.invite_id = resource_id
             WHERE effect IN ('grant', 'change', 'revoke')
         )
         SELECT id, effective_at, scope, project_id, user_id, effect, role, actor, invited
@@ -161,3 +182,6 @@ MEMBERSHIPS = Relation(
         WHERE user_id IS NOT NULL
     """,
 )
+
+MEMBERS = (MEMBERSHIP_EVENTS, MEMBERSHIPS)
+"""The relations that tell who became a member and who left, each of which names those before it."""

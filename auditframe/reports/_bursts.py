@@ -30,8 +30,8 @@ _ATTEMPT_COLUMNS: Mapping[str, pa.DataType] = {
 ATTEMPTS_FROM_AN_ADDRESS = Relation(
     "attempts",
     _ATTEMPT_COLUMNS,
-    "A login or a failure from an address from which enough accounts may have been tried: common is the address, "
-    "varied the account.",
+    "A first login, or a failure before it, from an address from which enough accounts may have been tried: common is "
+    "the address, varied the account.",
     parameters=("min_accounts",),
     sql="""
         WITH pairs AS (
@@ -67,7 +67,8 @@ ATTEMPTS_FROM_AN_ADDRESS = Relation(
         LEFT JOIN pairs
             ON pairs.actor = coalesce(actor_email, actor_id, actor_api_key_id)
             AND pairs.ip_address = events.ip_address
-        WHERE effect = 'login_failed' OR (effect = 'login' AND effective_at = known_at)
+        WHERE (effect = 'login_failed' AND coalesce(effective_at <= known_at, true))
+            OR (effect = 'login' AND effective_at = known_at)
     """,
 )
 

@@ -9,15 +9,27 @@ from auditframe.reports._relations import Relation
 _INSTANT = pa.timestamp("us", tz="UTC")
 _TEXTS = pa.list_(pa.string())
 
-_SQL = """
-    WITH moment AS (
-        SELECT coalesce(CAST($as_of AS TIMESTAMPTZ), max(effective_at)) AS as_of FROM events
-    ),
-    areas(area) AS (
-        -- Joined, for a list after IN is compared only when all the columns are read.
-        VALUES ('api_key'), ('project')
-    ),
-    about AS (
+KEY_EVENTS = Relation(
+    "key_events",
+    {
+        "resource_id": pa.string(),
+        "id": pa.string(),
+        "effective_at": _INSTANT,
+        "area": pa.string(),
+        "project_id": pa.string(),
+        "effect": pa.string(),
+        "actor": pa.string(),
+        "actor_id": pa.string(),
+        "actor_email": pa.string(),
+        "scopes": _TEXTS,
+    },
+    "An event about an API key or a project until a moment.",
+    parameters=("as_of",),
+    sql="""
+        WITH areas(area) AS (
+            -- Joined, for a list after IN is compared only when all the columns are read.
+            VALUES ('api_key'), ('project')
+        )
         SELECT
             resource_id,
             events.id AS id,
@@ -32,11 +44,17 @@ _SQL = """
         FROM events
         JOIN areas ON areas.area = events.area
         LEFT JOIN catalogue ON catalogue.type = events.type
-        CROSS JOIN moment
-        WHERE resource_id IS NOT NULL AND effective_at <= as_of
+        WHERE resource_id IS NOT NULL
+            AND effective_at <= coalesce(CAST($as_of AS TIMESTAMPTZ), CAST('9999-12-31' AS TIMESTAMPTZ))
+    """,
+)
+
+_SQL = """
+    WITH moment AS (
+        SELECT coalesce(CAST($as_of AS TIMESTAMPTZ), max(effective_at)) AS as_of FROM events
     ),
     ended AS (
-        SELECT DISTINCT resource_id FROM about WHERE effect = 'delete'
+        SELECT DISTINCT resource_id FROM key_events WHERE effect = 'delete'
     ),
     ranked AS (
         SELECT
@@ -44,7 +62,7 @@ _SQL = """
             row_number() OVER (PARTITION BY resource_id ORDER BY effective_at, id) AS nth,
             row_number() OVER (PARTITION BY resource_id, effect ORDER BY effective_at, id) AS nth_of_effect,
             row_number() OVER (PARTITION BY resource_id, scopes IS NULL ORDER BY effective_at DESC, id DESC) AS nth_last
-        FROM about
+        FROM key_events
         WHERE area = 'api_key'
     ),
     managed AS (
@@ -73,8 +91,9 @@ _SQL = """
             max(effective_at) AS last_used_at,
             CASE WHEN min(actor_id) = max(actor_id) THEN min(actor_id) END AS owner_id,
             CASE WHEN min(actor_id) = max(actor_id) THEN max(coalesce(actor_email, actor_id)) END AS owner
-        FROM events CROSS JOIN moment
-        WHERE actor_api_key_id IS NOT NULL AND effective_at <= as_of
+        FROM events
+        WHERE actor_api_key_id IS NOT NULL
+            AND effective_at <= coalesce(CAST($as_of AS TIMESTAMPTZ), CAST('9999-12-31' AS TIMESTAMPTZ))
         GROUP BY actor_api_key_id
     ),
     living AS (
@@ -92,6 +111,7 @@ _SQL = """
             min(CASE WHEN effective_at = first_used_at THEN id END) AS first_used_id,
             max(CASE WHEN effective_at = last_used_at THEN id END) AS last_used_id
         FROM events JOIN living ON actor_api_key_id = living_id AND effective_at IN (first_used_at, last_used_at)
+        WHERE effective_at IN (SELECT first_used_at FROM living UNION ALL SELECT last_used_at FROM living)
         GROUP BY living_id
     ),
     evidence AS (
@@ -167,3 +187,6 @@ LIVING_KEYS = Relation(
     parameters=("as_of",),
     sql=_SQL,
 )
+
+KEYS = (KEY_EVENTS, LIVING_KEYS)
+"""The relations that tell which keys live, each of which names those before it."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -51,8 +52,8 @@ class Widening:
 
 def widening(before: Iterable[str], after: Iterable[str]) -> Widening:
     """Compare two lists of addresses and CIDR ranges; their order, doubles and how they are cut mean nothing."""
-    old, new = _parsed(before), _parsed(after)
-    held, wanted = _joined(old.values()), _joined(new.values())
+    (old, held), (new, wanted) = _read(tuple(before)), _read(tuple(after))
+    both = _joined([*held, *wanted])
     added = {text: network for text, network in sorted(new.items()) if network and not _inside(network, held)}
     gained = [network for network in wanted if not _inside(network, held)]
     return Widening(
@@ -61,16 +62,20 @@ def widening(before: Iterable[str], after: Iterable[str]) -> Widening:
         everything=tuple(network.version for network in gained if network.prefixlen == 0),
         wide=tuple(str(network) for network in gained if _is_wide(network)),
         malformed=tuple(sorted(text for text, network in new.items() if network is None and text not in old)),
-        ipv4=_size([*held, *wanted], 4) - _size(held, 4),
-        ipv6=_size([*held, *wanted], 6) - _size(held, 6),
+        ipv4=_size(both, 4) - _size(held, 4),
+        ipv6=_size(both, 6) - _size(held, 6),
         reachable=any(not _inside(network, _INSIDE) for network in added.values()),
     )
 
 
-def _parsed(entries: Iterable[str]) -> dict[str, Network | None]:
-    return {text: _network(text) for text in entries}
+@lru_cache(maxsize=1024)  # what an event sets is what stood before the next one
+def _read(entries: tuple[str, ...]) -> tuple[Mapping[str, Network | None], tuple[Network, ...]]:
+    """Read the entries of a list: what each is, by its text, and the networks that they are together."""
+    parsed = {text: _network(text) for text in entries}
+    return parsed, _joined(parsed.values())
 
 
+@lru_cache(maxsize=4096)  # a list is mostly altered by an entry or two
 def _network(text: str) -> Network | None:
     """Read an address or a range, its host part ignored; None if it is neither."""
     try:
@@ -82,12 +87,12 @@ def _network(text: str) -> Network | None:
     return network
 
 
-def _joined(networks: Iterable[Network | None]) -> list[Network]:
+def _joined(networks: Iterable[Network | None]) -> tuple[Network, ...]:
     """Join networks that touch or overlap, so that a network is inside some of them only if inside one."""
     known = [network for network in networks if network is not None]
     four = [network for network in known if isinstance(network, ipaddress.IPv4Network)]
     six = [network for network in known if isinstance(network, ipaddress.IPv6Network)]
-    return [*ipaddress.collapse_addresses(four), *ipaddress.collapse_addresses(six)]
+    return (*ipaddress.collapse_addresses(four), *ipaddress.collapse_addresses(six))
 
 
 def _is_wide(network: Network) -> bool:
@@ -95,7 +100,8 @@ def _is_wide(network: Network) -> bool:
 
 
 def _size(networks: Iterable[Network], version: int) -> int:
-    return sum(network.num_addresses for network in _joined(networks) if network.version == version)
+    """Count the addresses of networks that do not overlap."""
+    return sum(network.num_addresses for network in networks if network.version == version)
 
 
 def _inside(network: Network, others: Iterable[Network]) -> bool:
@@ -108,7 +114,7 @@ def _within(network: Network, other: Network) -> bool:
     return isinstance(other, ipaddress.IPv6Network) and network.subnet_of(other)
 
 
-def _grown(old: dict[str, Network | None], added: dict[str, Network]) -> Iterable[tuple[str, str]]:
+def _grown(old: Mapping[str, Network | None], added: dict[str, Network]) -> Iterable[tuple[str, str]]:
     for text, network in added.items():
         for earlier, narrow in sorted(old.items()):
             if narrow is not None and _within(narrow, network):

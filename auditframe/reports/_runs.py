@@ -50,6 +50,11 @@ _OUTAGES = Relation(
                     AS ends_s
             FROM events JOIN catalogue ON catalogue.type = events.type CROSS JOIN grids
             WHERE effect = 'login'
+                AND CAST(floor(epoch(effective_at)) AS BIGINT) // 3600 IN (
+                    SELECT starts_s // 3600 FROM shut
+                    UNION
+                    SELECT (ends_s - 1) // 3600 FROM shut
+                )
         ),
         others AS (
             SELECT logins.starts_s AS starts_s, logins.ends_s AS ends_s, count(DISTINCT actor) AS entered

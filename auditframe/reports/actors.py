@@ -109,16 +109,14 @@ def dormant_actors(*, quiet_days: int = 45, as_of: Moment = None) -> str:
                 max(effective_at) AS last_at
             FROM events
             WHERE actor_kind = 'user'
-                AND coalesce(actor_email, actor_id) IS NOT NULL
-                AND effective_at <= (SELECT as_of FROM asked)
+                AND effective_at <= coalesce(CAST($as_of AS TIMESTAMPTZ), CAST('9999-12-31' AS TIMESTAMPTZ))
                 AND type NOT IN (SELECT type FROM catalogue WHERE effect = 'login_failed')
-            GROUP BY
-                coalesce(actor_email, actor_id), actor_id,
-                floor(epoch(effective_at) / (86400 * greatest($quiet_days, 1)))
+            GROUP BY actor_email, actor_id, floor(epoch(effective_at) / (86400 * greatest($quiet_days, 1)))
         ),
         stretches AS (
             SELECT actor, stretch, min(first_at) AS first_at, max(last_at) AS last_at
             FROM acts
+            WHERE actor IS NOT NULL
             GROUP BY actor, stretch
         ),
         spells AS (
@@ -133,13 +131,18 @@ def dormant_actors(*, quiet_days: int = 45, as_of: Moment = None) -> str:
             FROM spells CROSS JOIN asked
             WHERE epoch(coalesce(back_at, as_of)) - epoch(last_at) >= $quiet_days * 86400
         ),
+        areas(area) AS (
+            -- Joined, for a list after IN is compared only when all the columns are read.
+            VALUES ('user'), ('tenant.user')
+        ),
         lasts AS (
             SELECT max(effective_at) AS last_at
-            FROM events JOIN catalogue ON catalogue.type = events.type
-            WHERE area IN ('user', 'tenant.user')
-                AND (effect = 'grant' OR (effect = 'revoke' AND project_id IS NULL))
-                AND resource_id IS NOT NULL
-                AND effective_at <= (SELECT as_of FROM asked)
+            FROM events
+            JOIN areas ON areas.area = events.area
+            JOIN catalogue ON catalogue.type = events.type
+            WHERE effect IN ('grant', 'revoke')
+                AND (effect = 'grant' OR project_id IS NULL)
+                AND effective_at <= coalesce(CAST($as_of AS TIMESTAMPTZ), CAST('9999-12-31' AS TIMESTAMPTZ))
             GROUP BY resource_id
         ),
         looked AS (

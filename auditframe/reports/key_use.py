@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from auditframe.reports._base import check
 from auditframe.reports._columns import ReportColumn
-from auditframe.reports._keys import LIVING_KEYS
+from auditframe.reports._keys import KEYS
 from auditframe.reports._parameters import Moment
 from auditframe.reports._specs import Bars, Points
 
@@ -121,7 +121,7 @@ def key_bursts(*, within_minutes: int = 60) -> str:
     ),
     plot=Bars(label=("resource_id",), value="age_days"),
     controls=("SOC 2 CC6.1", "SOC 2 CC6.5", "ISO/IEC 27001:2022 A.5.17", "NIST SP 800-53 r5 IA-5"),
-    relations=(LIVING_KEYS,),
+    relations=KEYS,
 )
 def keys_never_used(*, min_age_days: int = 30, as_of: Moment = None) -> str:
     """Which living API keys never caused an event in this log?

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from auditframe.reports._accounts import KEYS_AND_PEOPLE
 from auditframe.reports._base import check, report
 from auditframe.reports._columns import ReportColumn
-from auditframe.reports._keys import LIVING_KEYS
+from auditframe.reports._keys import KEYS
 from auditframe.reports._parameters import Moment
 from auditframe.reports._specs import Bars, Points, Spans
 
@@ -110,7 +111,7 @@ def api_keys() -> str:
     ),
     plot=Bars(label=("resource_id",), value="unaltered_days"),
     controls=("SOC 2 CC6.1", "ISO/IEC 27001:2022 A.5.17", "NIST SP 800-53 r5 IA-5"),
-    relations=(LIVING_KEYS,),
+    relations=KEYS,
 )
 def stale_keys(*, max_age_days: int = 90, as_of: Moment = None) -> str:
     """Which living API keys have not been renewed or altered for too long?
@@ -176,7 +177,7 @@ def stale_keys(*, max_age_days: int = 90, as_of: Moment = None) -> str:
     ),
     plot=Points(at="effective_at", label="actor"),
     controls=("SOC 2 CC6.2", "SOC 2 CC6.5", "ISO/IEC 27001:2022 A.5.18", "NIST SP 800-53 r5 AC-2"),
-    relations=(LIVING_KEYS,),
+    relations=KEYS_AND_PEOPLE,
 )
 def orphaned_keys(*, as_of: Moment = None) -> str:
     """Which API keys outlived the user or service account behind them?
@@ -198,26 +199,17 @@ def orphaned_keys(*, as_of: Moment = None) -> str:
         WITH moment AS (
             SELECT max(as_of) AS as_of FROM living_keys
         ),
-        areas(area) AS (
-            -- Joined, for a list after IN is compared only when all the columns are read.
-            VALUES ('user'), ('service_account'), ('tenant.user'), ('tenant.service_account')
-        ),
         moves AS (
             SELECT
-                events.id AS id,
+                id,
                 effective_at,
                 effect,
-                CASE WHEN events.area = 'user' THEN project_id END AS project_id,
-                coalesce(
-                    CASE WHEN starts_with(events.area, 'tenant.') THEN TRY(detail ->> '$.user_id') END,
-                    CASE WHEN starts_with(events.area, 'tenant.') THEN TRY(detail ->> '$.user.id') END,
-                    resource_id
-                ) AS person
-            FROM events
-            JOIN areas ON areas.area = events.area
-            JOIN catalogue ON catalogue.type = events.type
-            CROSS JOIN moment
-            WHERE effect IN ('grant', 'revoke', 'delete') AND effective_at <= as_of
+                CASE WHEN area = 'user' THEN project_id END AS project_id,
+                coalesce(TRY(payload ->> '$.user_id'), TRY(payload ->> '$.user.id'), resource_id) AS person
+            FROM account_events CROSS JOIN moment
+            WHERE area IN ('user', 'service_account', 'tenant.user', 'tenant.service_account')
+                AND effect IN ('grant', 'revoke', 'delete')
+                AND effective_at <= as_of
         ),
         removals AS (
             SELECT * FROM moves
@@ -319,7 +311,7 @@ def orphaned_keys(*, as_of: Moment = None) -> str:
     ),
     plot=Points(at="effective_at", label="access"),
     controls=("SOC 2 CC6.3", "ISO/IEC 27001:2022 A.8.2", "NIST SP 800-53 r5 AC-6"),
-    relations=(LIVING_KEYS,),
+    relations=KEYS,
 )
 def broad_scope_keys(*, as_of: Moment = None) -> str:
     """Which living API keys may do everything, administer, or write everywhere?

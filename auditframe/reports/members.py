@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from auditframe.errors import ParameterError
-from auditframe.reports._access import FIRST_ACTS, MEMBERSHIPS, PEOPLE
+from auditframe.reports._access import FIRST_ACTS, MEMBERS, PEOPLE
 from auditframe.reports._base import report
 from auditframe.reports._columns import EVENT_IDS, ReportColumn
 from auditframe.reports._parameters import Moment
@@ -37,7 +37,7 @@ _PROJECT_ID = ReportColumn("project_id", "text", "Project that it is of; null fo
         EVENT_IDS,
     ),
     controls=(*_CONTROLS, "NIST SP 800-53 r5 AC-2"),
-    relations=(MEMBERSHIPS, PEOPLE, FIRST_ACTS),
+    relations=(*MEMBERS, PEOPLE, FIRST_ACTS),
 )
 def members_as_of(*, as_of: Moment = None) -> str:
     """Who is a member, with which role, on a date?
@@ -153,7 +153,7 @@ def _checked(answer: pa.Table, values: Mapping[str, Any]) -> pa.Table:
     ),
     plot=Points(at="effective_at", label="change"),
     controls=(*_CONTROLS, "NIST SP 800-53 r5 AC-2"),
-    relations=(MEMBERSHIPS, PEOPLE),
+    relations=(*MEMBERS, PEOPLE),
     finish=_checked,
 )
 def access_diff(*, before: Moment = None, after: Moment = None) -> str:

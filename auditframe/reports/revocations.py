@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from auditframe.reports._access import MEMBERSHIPS, PEOPLE
+from auditframe.reports._access import PEOPLE
+from auditframe.reports._accounts import ALL_THEY_HAVE
 from auditframe.reports._base import check
 from auditframe.reports._columns import ReportColumn
 from auditframe.reports._grants import GRANTING, HOW, KNOWN, PRINCIPAL, ROLE
-from auditframe.reports._keys import LIVING_KEYS
 from auditframe.reports._parameters import Moment
 from auditframe.reports._specs import Points
 
@@ -109,7 +109,7 @@ def privilege_flicker(*, within_minutes: int = 60) -> str:
     ),
     plot=Points(at="effective_at", label="left_behind"),
     controls=("SOC 2 CC6.2", "SOC 2 CC6.5", "ISO/IEC 27001:2022 A.5.18", "NIST SP 800-53 r5 AC-2"),
-    relations=(LIVING_KEYS, MEMBERSHIPS, PEOPLE),
+    relations=(*ALL_THEY_HAVE, PEOPLE),
 )
 def offboarding_gaps(*, as_of: Moment = None) -> str:
     """Who was removed from the organization, and what did they leave alive?
@@ -162,7 +162,6 @@ def offboarding_gaps(*, as_of: Moment = None) -> str:
             WHERE nth = 1
         ),
         areas(area, left_behind) AS (
-            -- Joined, for a list after IN is compared only when all the columns are read.
             VALUES
                 ('service_account', 'service accounts'),
                 ('invite', 'invites'),
@@ -171,20 +170,14 @@ def offboarding_gaps(*, as_of: Moment = None) -> str:
         ),
         named AS (
             SELECT
-                events.id AS id,
+                id,
                 effective_at,
                 left_behind,
                 effect IN ('create', 'grant') AND NOT (left_behind = 'invites' AND effect = 'grant') AS begins,
-                coalesce(CASE WHEN left_behind = 'groups' THEN TRY(detail ->> '$.group_id') END, resource_id) AS thing,
-                CASE left_behind
-                    WHEN 'assignments' THEN detail_principal_id
-                    WHEN 'groups'
-                        THEN coalesce(TRY(detail ->> '$.user_id'), TRY(detail ->> '$.member_id'), detail_principal_id)
-                    ELSE actor_id
-                END AS user_id
-            FROM events
-            JOIN areas ON areas.area = events.area
-            JOIN catalogue ON catalogue.type = events.type
+                coalesce(CASE WHEN left_behind = 'groups' THEN TRY(payload ->> '$.group_id') END, resource_id) AS thing,
+                CASE WHEN left_behind IN ('assignments', 'groups') THEN principal_id ELSE actor_id END AS user_id
+            FROM account_events
+            JOIN areas ON areas.area = account_events.area
             CROSS JOIN moment
             WHERE effect IN ('create', 'grant', 'delete', 'revoke') AND effective_at <= at_last
         ),
@@ -218,7 +211,7 @@ def offboarding_gaps(*, as_of: Moment = None) -> str:
             JOIN leavers ON leavers.user_id = actor_id
             LEFT JOIN catalogue ON catalogue.type = events.type
             WHERE (effective_at, events.id) > (left_at, removal_id)
-                AND effective_at <= at_last
+                AND effective_at <= coalesce(CAST($as_of AS TIMESTAMPTZ), CAST('9999-12-31' AS TIMESTAMPTZ))
                 AND (back_at IS NULL OR (effective_at, events.id) < (back_at, back_id))
                 AND coalesce(effect, 'other') NOT IN ('login_failed', 'logout')
         ),
