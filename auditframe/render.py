@@ -14,11 +14,12 @@ import math
 import re
 import unicodedata
 from collections import Counter
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Literal
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import types
 
@@ -27,8 +28,6 @@ from auditframe.text import inert
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-
-    import pyarrow as pa
 
 Format = Literal["table", "records", "csv", "json", "parquet", "md"]
 
@@ -39,6 +38,8 @@ LIST_ITEMS = 3
 """How many items of a list are shown to a reader at most; the rest is counted."""
 
 _GAP = "  "
+_INSTANT = pa.timestamp("us", tz="UTC")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FORMULA = tuple("=+-@\t\r＝＋－＠")  # noqa: RUF001 - spreadsheets take the full-width signs for the plain ones
 _MARKUP = re.compile(r"([\\`|*~$\[\]])|(?<![^\W_])_|_(?![^\W_])|(?<=:)/(?=/)")
 _TAGS = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
@@ -67,7 +68,7 @@ def to_records(answer: pa.Table) -> str:
     """Write each row of an answer as a paragraph, a line for each column; nulls are left out, texts are not cut."""
     wide = max(map(_width, answer.column_names), default=0)
     names = [_left(inert(name), wide) + _GAP for name in answer.column_names]
-    columns = ([_shown(value) for value in column.to_pylist()] for column in answer.columns)
+    columns = ([_shown(value) for value in _values(column)] for column in answer.columns)
     rows = (zip(names, cells, strict=True) for cells in zip(*columns, strict=True))
     return "\n".join("".join(f"{name}{cell}\n" for name, cell in row if cell) for row in rows)
 
@@ -75,7 +76,7 @@ def to_records(answer: pa.Table) -> str:
 def to_markdown(answer: pa.Table) -> str:
     """Write an answer as a Markdown table; markup in its text is escaped."""
     rules = ["---:" if _is_number(column) else "---" for column in answer.columns]
-    cells = [[_escaped(_shown(value)) for value in column.to_pylist()] for column in answer.columns]
+    cells = [[_escaped(_shown(value)) for value in _values(column)] for column in answer.columns]
     rows = [[_escaped(inert(name)) for name in answer.column_names], rules, *zip(*cells, strict=True)]
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
@@ -89,7 +90,7 @@ def to_csv(answer: pa.Table) -> str:
     sink = io.StringIO()
     writer = csv.writer(sink, lineterminator="\r\n")
     writer.writerow([_field(name) for name in answer.column_names])
-    writer.writerows(zip(*([_field(value) for value in column.to_pylist()] for column in answer.columns), strict=True))
+    writer.writerows(zip(*([_field(value) for value in _values(column)] for column in answer.columns), strict=True))
     return sink.getvalue()
 
 
@@ -102,7 +103,7 @@ def to_json(answer: pa.Table) -> str:
         ReportError: Two columns have the same name.
     """
     _check_names(answer)
-    columns = [[_plain(value) for value in column.to_pylist()] for column in answer.columns]
+    columns = [[_plain(value) for value in _values(column)] for column in answer.columns]
     rows = (dict(zip(answer.column_names, values, strict=True)) for values in zip(*columns, strict=True))
     return "[" + ",".join(f"\n{json.dumps(row, allow_nan=False)}" for row in rows) + "\n]\n"
 
@@ -133,7 +134,7 @@ FORMATS: Mapping[Format, Callable[[pa.Table], str | bytes]] = {
 def _aligned(name: str, column: pa.ChunkedArray[Any]) -> list[str]:
     """Return the name, the rule and the cells of a column, all equally wide."""
     keeps = name == "id" or name.endswith("_id") or types.is_list(column.type)
-    cells = [shown if keeps else _cut(shown) for shown in map(_shown, column.to_pylist())]
+    cells = [shown if keeps else _cut(shown) for shown in map(_shown, _values(column))]
     name = inert(name)
     wide = max(map(_width, [name, *cells]))
     pad = _right if _is_number(column) else _left
@@ -150,6 +151,14 @@ def _fitting(widths: Sequence[int], width: int | None) -> list[int]:
             fitting.append(place)
             used += len(_GAP) + wide
     return fitting
+
+
+def _values(column: pa.ChunkedArray[Any]) -> list[Any]:
+    """Return a column's values; instants by way of numbers, because Arrow would take pandas along to convert them."""
+    if column.type != _INSTANT:
+        return list(column.to_pylist())
+    numbers = column.cast(pa.int64()).to_pylist()
+    return [None if number is None else _EPOCH + timedelta(microseconds=number) for number in numbers]
 
 
 def _shown(value: Any) -> str:

@@ -52,6 +52,38 @@ def flatten_table() -> str:
     return "\n".join(lines) + "\n"
 
 
+def lake_table() -> str:
+    """Give the figures of the last run of ``benchmarks/lake.py``, a row for each thing that is done."""
+    facts = _results("lake")
+    sizes = facts["figures"]
+    steps = [key for key, value in sizes[0].items() if isinstance(value, dict)]
+    lines = [
+        f"{facts['software']}; {facts['measured_at']}; time [s], and the peak of memory [MiB].\n",
+        "| | " + " | ".join(f"{each['events']:,} events" for each in sizes) + " | slope |",
+        "| --- " + "| --: " * (len(sizes) + 1) + "|",
+    ]
+    for step in steps:
+        cells = (f"{each[step]['took_s']:.2f}, {each[step]['peak_mib']:.0f}" for each in sizes)
+        lines.append(f"| {step.replace('_', ' ')} | {' | '.join(cells)} | {facts['slopes'][step]:.2f} |")
+    times = (f"1/{each['log_bytes'] / each['bytes']:.1f}" for each in sizes)
+    gzipped = (f"{each['bytes'] / each['gzip_bytes']:.2f}" if each["gzip_bytes"] else "" for each in sizes)
+    lines.append(f"| size, of the JSON lines | {' | '.join(times)} | {facts['slopes']['bytes']:.2f} |")
+    lines.append(f"| size, of them as gzip -9 | {' | '.join(gzipped)} | |")
+    return "\n".join(lines) + "\n"
+
+
+def startup_table() -> str:
+    """Give the figures of the last run of ``benchmarks/startup.py``, a row a command."""
+    facts = _results("startup")
+    lines = [
+        f"{facts['software']}; {facts['measured_at']}; median of {facts['rounds']} processes each.\n",
+        "| | time [ms] |",
+        "| --- | --: |",
+    ]
+    lines += [f"| `{name}` | {took_ms} |" for name, took_ms in facts["took_ms"].items()]
+    return "\n".join(lines) + "\n"
+
+
 def _results(name: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text("utf-8"))
     return found
