@@ -30,10 +30,12 @@ check: $(READY)
 docs: $(READY)
 	$(BIN)/sphinx-build -W -q -b html docs docs/_build
 
-# In an environment of its own, with the peers: about half an hour. QUICK=--quick only proves that each works.
+# In an environment of its own, with the peers: about an hour. QUICK=--quick only proves that each works.
 bench: $(PEERS)
 	.venv-bench/bin/python benchmarks/flatten.py $(QUICK)
 	.venv-bench/bin/python benchmarks/collection.py $(QUICK)
+	.venv-bench/bin/python benchmarks/startup.py $(QUICK)
+	.venv-bench/bin/python benchmarks/lake.py $(QUICK)
 	.venv-bench/bin/python benchmarks/reports.py $(QUICK)
 	.venv-bench/bin/python benchmarks/anomalies.py $(QUICK)
 
