@@ -103,6 +103,20 @@ def test_a_run_in_the_place_of_another_is_named_and_made_anew(lake: Lake) -> Non
     assert append(lake, ["old-7", "a"], at=9 * DAY_S) == 0
 
 
+def test_an_index_that_lost_the_last_of_an_entrys_runs_is_made_anew(lake: Lake) -> None:
+    with lake.writer() as writer:
+        for ids in (["c", "d", "e", "f", "g", "h", "i"], ["x"]):
+            events = [{"id": id_, "type": "login.succeeded", "effective_at": DAY_S} for id_ in ids]
+            writer.add(flatten_events(events, scope="organization"))
+        writer.commit("import")
+    header = msgspec.json.decode(runs_of(lake)[-1].read_bytes().partition(b"\n")[0])
+    runs_of(lake)[-1].unlink()
+
+    assert (header["number"], header["of_entry"], header["ids"]) == (3, 8, 1)
+    assert append(lake, ["x", "c", "a"], at=9 * DAY_S) == 0
+    assert append(lake, ["y"], at=9 * DAY_S) == 1
+
+
 def test_an_index_older_than_the_events_is_made_anew(lake: Lake) -> None:
     kept = lake.path.parent / "kept"
     shutil.copytree(lake.path / "index", kept)

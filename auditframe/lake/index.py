@@ -38,6 +38,7 @@ class Header(Sealed, frozen=True, kw_only=True):
 
     Attributes:
         number: The entry of the last event that the run, or one that it stands on, speaks for.
+        of_entry: How many ids were put down for that entry; more than it has new events when a run was killed.
         ids: How many fingerprints follow.
         sha256: The SHA-256 of them.
         stands_on: The hash of each earlier run that is still needed, by the name of its file, oldest first.
@@ -45,6 +46,7 @@ class Header(Sealed, frozen=True, kw_only=True):
     """
 
     number: int
+    of_entry: int
     ids: int
     sha256: str
     stands_on: dict[str, str]
@@ -107,6 +109,7 @@ class Index:
 
     def __init__(self, layout: Layout, entries: Sequence[Entry]) -> None:
         self._layout = layout
+        self._of_entry = 0
         runs = _current_runs(layout, entries)
         self._held = Fingerprints(run.ids for run in runs)
         self._hashes = {run.name: run.header.hash for run in runs}
@@ -116,16 +119,19 @@ class Index:
         there = layout.partitions()
         if there and not runs:
             read = (read_partition(path, path=path, columns=["id"]) for path in there.values())
+            self._of_entry = entries[-1].counts.new if entries else 0
             self._put_down(np.concatenate([_fingerprints(texts(rows, "id")) for rows in read]), number=len(entries))
+            self._of_entry = 0
 
     def add(self, ids: Sequence[str], *, number: int) -> None:
         """Put ids down.
 
         Args:
             ids: The ids.
-            number: The entry that will speak for their events.
+            number: The entry that will speak for their events; the same for everything that one writer adds.
         """
         if ids:
+            self._of_entry += len(ids)
             self._put_down(_fingerprints(ids), number=number)
 
     def may_hold(self, ids: Sequence[str]) -> list[str]:
@@ -137,7 +143,7 @@ class Index:
         left = len(self._hashes) - taken
         stay, gone = dict(list(self._hashes.items())[:left]), list(self._hashes)[left:]
         self._last += 1
-        name, header = f"{self._last:08d}.ids", _header(run, stands_on=stay, number=number)
+        name, header = f"{self._last:08d}.ids", _header(run, number=number, of_entry=self._of_entry, stands_on=stay)
         put(_encoded(header, run), self._layout.index / name, staging=self._layout.staging)
         self._held.put(run, taken)
         self._hashes = stay | {name: header.hash}
@@ -179,9 +185,10 @@ def _current_runs(layout: Layout, entries: Sequence[Entry]) -> list[Run]:
         runs = _read_runs(layout)
     except UNREADABLE:
         return []
-    number = runs[-1].header.number if runs else 0
+    number, of_entry = (runs[-1].header.number, runs[-1].header.of_entry) if runs else (0, 0)
     is_older = number > len(entries) or any(entry.counts.new for entry in entries[number:])
-    return [] if is_older else runs
+    is_cut_short = 0 < number <= len(entries) and of_entry < entries[number - 1].counts.new
+    return [] if is_older or is_cut_short else runs
 
 
 def _read_runs(layout: Layout) -> list[Run]:
@@ -200,9 +207,10 @@ def _read_runs(layout: Layout) -> list[Run]:
     return runs
 
 
-def _header(run: NDArray[np.uint64], *, stands_on: Mapping[str, str], number: int) -> Header:
+def _header(run: NDArray[np.uint64], *, number: int, of_entry: int, stands_on: Mapping[str, str]) -> Header:
     hash_ = sha256(_buffer(run)).hexdigest()
-    return Header(number=number, ids=len(run), sha256=hash_, stands_on=dict(stands_on)).sealed()
+    header = Header(number=number, of_entry=of_entry, ids=len(run), sha256=hash_, stands_on=dict(stands_on))
+    return header.sealed()
 
 
 def _encoded(header: Header, run: NDArray[np.uint64]) -> bytes:
