@@ -8,11 +8,12 @@ import tempfile
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import httpx
 import pyarrow.parquet as pq
-from hypothesis.stateful import RuleBasedStateMachine, invariant
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant
 
 import auditframe as af
 from auditframe.catalogue import lookup
@@ -33,7 +34,13 @@ if TYPE_CHECKING:
     from tests.dying import How
 
 DAYS = 3
-_UNFINISHED = ("A run that was killed", "It was never finished", "was cut short", "The next entry will speak")
+_UNFINISHED = (
+    "A run that was killed",
+    "It was never finished",
+    "was cut short",
+    "The next entry will speak",
+    "Nothing needs it: a run was killed",
+)
 
 
 class Told:
@@ -63,6 +70,7 @@ class Ground(RuleBasedStateMachine):
         super().__init__()
         self.folder = Path(tempfile.mkdtemp())
         self.path = self.folder / "lake"
+        self.partition: Literal["day", "month"] | None = None
         self.emulator = Emulator([])
         self.start = midnight(datetime.now(UTC)) - timedelta(days=DAYS)
         self.end = self.start + timedelta(days=DAYS, seconds=1)
@@ -80,10 +88,15 @@ class Ground(RuleBasedStateMachine):
         self.entries_seen = 0
         self._numbers = count()
 
+    @initialize(partition=st.sampled_from((None, "day", "month")))
+    def choose_the_grain(self, partition: Literal["day", "month"] | None) -> None:
+        """A lake has a file a day or a month; a process that does not say which takes what is there."""
+        self.partition = partition
+
     @property
     def lake(self) -> af.Lake:
         """The lake as a new process opens it."""
-        return af.Lake(self.path)
+        return af.Lake(self.path, partition=None if self.has_lake else self.partition)
 
     @property
     def has_lake(self) -> bool:

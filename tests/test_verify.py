@@ -30,7 +30,7 @@ from auditframe.lake.merkle import merkle_root
 from auditframe.lake.parquet import encode_partition, read_partition
 from auditframe.lake.records import Entry, canonical
 from auditframe.lake.storage import writer_lock
-from auditframe.lake.strangers import days_there
+from auditframe.lake.strangers import partitions_there
 from auditframe.lake.verify import verify
 from auditframe.schema import arrow_schema
 from tests.soak import IS_SOAK
@@ -451,11 +451,11 @@ def test_an_entry_that_is_written_during_a_verification_makes_it_say_nothing(
     module = sys.modules[verify.__module__]
 
     def write_meanwhile(layout: Layout) -> set[str]:
-        monkeypatch.setattr(module, "days_there", days_there)
+        monkeypatch.setattr(module, "partitions_there", partitions_there)
         plain.append(arriving(event("d", 3)))
-        return days_there(layout)
+        return partitions_there(layout)
 
-    monkeypatch.setattr(module, "days_there", write_meanwhile)
+    monkeypatch.setattr(module, "partitions_there", write_meanwhile)
     with pytest.raises(LakeLockedError):
         plain.verify()
     assert plain.verify() == ()

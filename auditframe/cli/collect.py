@@ -2,30 +2,50 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 import msgspec
 
 from auditframe.catalogue import SCOPES
-from auditframe.cli._options import json_option, lake_option, output_options, run_options, window_options
+from auditframe.cli._options import Body, json_option, lake_option, output_options, run_options, window_options
 from auditframe.cli._output import Output, print_summary, say
 from auditframe.cli._progress import shown_progress
 from auditframe.client import Client, Filters
 from auditframe.errors import SnapshotInterrupted
 from auditframe.lake import Lake
+from auditframe.lake.layout import GRAINS
 from auditframe.load import check_files, gather, read_batches
 from auditframe.snapshot import WORKERS, SnapshotResult, result_of
 from auditframe.snapshot import snapshot as take_snapshot
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from auditframe.lake.records import Counts
     from auditframe.window import Window
 
 
+def _new_lake_options(body: Body) -> Body:
+    """Add --lake and --partition, for a command that makes a lake where there is none; it gets a `Lake`."""
+
+    @lake_option
+    @click.option(
+        "--partition",
+        type=click.Choice(list(GRAINS)),
+        help="How long a time one file of a new lake holds: a day unless said. A lake keeps what it has.",
+    )
+    @functools.wraps(body)
+    def wrapped(*args: Any, lake: str, partition: Literal["day", "month"] | None, **rest: Any) -> None:
+        body(*args, lake=Lake(lake, partition=partition), **rest)
+
+    return wrapped
+
+
 @click.command()
-@lake_option
+@_new_lake_options
 @window_options
 @click.option("--resweep", metavar="TIME", help="Read so far back again at least, for events that came late: 30d, 12h.")
 @click.option(
@@ -35,7 +55,7 @@ if TYPE_CHECKING:
 @click.option("--max-seconds", type=click.IntRange(1), help="Stop after so long [s]; requests then have 3 s more.")
 @json_option
 @run_options
-def snapshot(*, lake: str, window: Window, as_json: bool, **how: Any) -> None:
+def snapshot(*, lake: Lake, window: Window, as_json: bool, **how: Any) -> None:
     """Bring a lake up to date with the audit log.
 
     The key comes from OPENAI_ADMIN_KEY, the endpoint's address from OPENAI_BASE_URL if that is set. Without --start
@@ -47,12 +67,11 @@ def snapshot(*, lake: str, window: Window, as_json: bool, **how: Any) -> None:
     auditframe snapshot --lake lake
     auditframe snapshot --lake lake --start 2026-07-01 --json
     """  # noqa: D301 - click reads \b as "keep these lines"
-    target = Lake(lake)
     try:
         with Client() as client, shown_progress() as progress:
-            result = take_snapshot(target, client, start=window.start, end=window.end, progress=progress, **how)
+            result = take_snapshot(lake, client, start=window.start, end=window.end, progress=progress, **how)
     except SnapshotInterrupted as error:
-        done = _done(target, error)
+        done = _done(lake, error)
         if as_json:
             print_summary({"complete": False, "windows_remaining": error.remaining, **done})
         elif "head" in done:
@@ -61,15 +80,15 @@ def snapshot(*, lake: str, window: Window, as_json: bool, **how: Any) -> None:
     if as_json:
         print_summary({"complete": True, **asdict(result)})
     else:
-        tell(result, lake)
+        tell(result, lake.path)
 
 
 @click.command("import")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
-@lake_option
+@_new_lake_options
 @json_option
 @run_options
-def import_(*, files: tuple[str, ...], lake: str, as_json: bool) -> None:
+def import_(*, files: tuple[str, ...], lake: Lake, as_json: bool) -> None:
     """Add the events of files to a lake.
 
     A file holds a page, an array, or JSON lines of events or pages, plain or compressed with gzip or zstd; a quoted
@@ -78,9 +97,8 @@ def import_(*, files: tuple[str, ...], lake: str, as_json: bool) -> None:
     \b
     auditframe import 'exports/*.jsonl.gz' --lake lake
     """  # noqa: D301
-    target = Lake(lake)
     check_files(files)
-    with target.writer() as writer:
+    with lake.writer() as writer:
         for batch in read_batches(files):
             writer.add(batch)
             del batch  # not held while the next one is made
@@ -88,7 +106,7 @@ def import_(*, files: tuple[str, ...], lake: str, as_json: bool) -> None:
     if as_json:
         print_summary({**msgspec.structs.asdict(entry.counts), "head": entry.hash})
     else:
-        say(f"{_counted(entry.counts)}\nThe lake is {lake}. Its head is {entry.hash}")
+        say(f"{_counted(entry.counts)}\nThe lake is {lake.path}. Its head is {entry.hash}")
 
 
 @click.command()
@@ -130,7 +148,7 @@ def load(*, sources: tuple[str, ...], window: Window, output: Output, as_json: b
         say(f"{events} events" + (f" are in {output.file}." if output.file else "."))
 
 
-def tell(result: SnapshotResult, lake: str) -> None:
+def tell(result: SnapshotResult, lake: Path) -> None:
     """Say in words what a snapshot did."""
     say(f"Snapshot {result.number}: {_counted(result)} {result.windows} windows, {result.seconds:.1f} s.")
     for scope in result.not_permitted:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 import pyarrow as pa
 
 from auditframe.catalogue import catalogue
-from auditframe.errors import LakeCorruptError, LakeError, ParameterError, WindowError
+from auditframe.errors import LakeError, ParameterError, WindowError
 from auditframe.lake.events import Events
-from auditframe.lake.faults import cause
 from auditframe.lake.journal import read_walks
-from auditframe.lake.layout import Layout, read_description
+from auditframe.lake.layout import Layout, layout_at, open_layout
 from auditframe.lake.ledger import coverage, read_ledger
 from auditframe.lake.presence import present_partitions
 from auditframe.lake.prove import Proof, prove
@@ -41,26 +40,28 @@ __all__ = ["Events", "Fault", "Lake", "Proof"]
 
 
 class Lake:
-    """A folder of events: one Parquet file a UTC day, a ledger, and what could not be placed.
+    """A folder of events: one Parquet file a UTC day or month, a ledger, and what could not be placed.
 
     Opening reads nothing but the description; a folder that does not exist yet becomes a lake with the
     first write.
 
     Args:
         path: The folder.
+        partition: How long a time one file holds, of a lake that is made now: None for a day. A month suits a log of
+            some thousand events a day that is kept for years.
 
     Raises:
         LakeVersionError: The lake has a format that this version does not read.
-        LakeError: The path is an object store's; this version keeps lakes on local disks.
+        LakeError: The lake has other partitions, or the path is an object store's; this version keeps lakes on local
+            disks.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, partition: Literal["day", "month"] | None = None) -> None:
         if "://" in str(path):
             raise LakeError(f"{path} is no folder. Lakes on object storage are not supported yet.", path=Path(path))
         self.path = Path(path)
-        self._layout = Layout(self.path)
-        if self.exists():
-            read_description(self._layout)
+        self._partition = partition
+        self._layout = open_layout(self.path, partition) if self.exists() else Layout(self.path)
 
     def __repr__(self) -> str:
         return f"Lake({str(self.path)!r})"
@@ -71,12 +72,7 @@ class Lake:
         Raises:
             LakeCorruptError: Nobody can tell, because a folder cannot be looked into.
         """
-        try:
-            return self._layout.description.exists()
-        except OSError as error:
-            raise LakeCorruptError(
-                f"{self.path} cannot be looked into: {cause(error)}. Check its owner and mode.", path=self.path
-            ) from error
+        return Layout(self.path).exists()
 
     @property
     def events(self) -> Events:
@@ -86,12 +82,11 @@ class Lake:
             LakeNotFoundError: There is no lake at the path.
             LakeCorruptError: A partition is missing that the ledger says holds events.
         """
-        read_description(self._layout)
-        return Events(files=tuple(present_partitions(self._layout).values()), lake=self.path)
+        return Events(files=tuple(present_partitions(self._opened()).values()), lake=self.path)
 
     def partitions(self) -> dict[str, Path]:
-        """Return the file of each partition that has one, by its UTC day as an ISO date, oldest first."""
-        return self._layout.partitions()
+        """Return the file of each partition that has one, by its UTC day or month in ISO form, oldest first."""
+        return layout_at(self.path, self._partition).partitions()
 
     def window(self, start: Instant | None = None, end: Instant | None = None) -> Events:
         """See only a half-open window ``[start, end)``; None leaves a side open.
@@ -101,8 +96,11 @@ class Lake:
             LakeCorruptError: A partition of the window is missing that the ledger says holds events.
         """
         window = Events().window(start, end).span
-        read_description(self._layout)
-        return Events(files=self._files_of(window), span=window, lake=self.path)
+        layout = self._opened()
+        first = layout.grain.partition_of(window.start) if window.start else ""
+        last = layout.grain.partition_of(window.end - timedelta.resolution) if window.end else "~"
+        files = present_partitions(layout, lambda partition: first <= partition <= last)
+        return Events(files=tuple(files.values()), span=window, lake=self.path)
 
     def sql(self, query: str, params: Mapping[str, Any] | None = None) -> pd.DataFrame:
         """Ask one SELECT over ``events`` and get a DataFrame; see `Events.sql`."""
@@ -135,7 +133,7 @@ class Lake:
 
     def writer(self) -> contextlib.AbstractContextManager[Writer]:
         """Hold the lake open for writing; for collectors that add piece by piece and commit once."""
-        return open_writer(self._layout)
+        return open_writer(self.path, partition=self._partition)
 
     def ledger(self) -> tuple[Entry, ...]:
         """Read every ledger entry, oldest first.
@@ -143,8 +141,7 @@ class Lake:
         Raises:
             LakeCorruptError: An entry was changed, is missing or cannot be read.
         """
-        read_description(self._layout)
-        return read_ledger(self._layout)
+        return read_ledger(self._opened())
 
     def coverage(self, scope: str) -> tuple[Window, ...]:
         """Return the windows of a scope that the ledger proves were read whole; disjoint, oldest first."""
@@ -157,8 +154,8 @@ class Lake:
             One row an item, oldest snapshot first: snapshot, kind (``unplaced`` or ``mutation``), event_id,
             field, reason, text (null when not UTF-8, then base64 holds the bytes), sha256, scope, quarantined_at.
         """
-        read_description(self._layout)
-        rows = [{"snapshot": number} | msgspec.structs.asdict(kept) for number, kept in read_quarantine(self._layout)]
+        found = read_quarantine(self._opened())
+        rows = [{"snapshot": number} | msgspec.structs.asdict(kept) for number, kept in found]
         return pa.Table.from_pylist(rows, schema=pa.schema(QUARANTINE_TYPES)).to_pandas()
 
     def walks(self) -> tuple[Walk, ...]:
@@ -180,9 +177,13 @@ class Lake:
             ParameterError: The anchor is no hash.
             LakeLockedError: A run is writing, so that its changes cannot be told from faults.
         """
-        if not self._layout.ledger.exists():
-            read_description(self._layout)
-        return verify(self._layout, anchor=anchor)
+        try:
+            layout = self._opened()
+        except LakeError:
+            if not self._layout.ledger.exists():
+                raise
+            layout = self._layout if self.exists() else layout_at(self.path)  # a fault among others
+        return verify(layout, anchor=anchor)
 
     def prove(self, event_id: str) -> Proof:
         """Prove that an event stands in the lake, for whoever keeps the hash of an entry and nothing else.
@@ -195,8 +196,7 @@ class Lake:
             LakeCorruptError: The event's partition is not what the ledger says.
             LakeLockedError: A run is changing the event's partition.
         """
-        read_description(self._layout)
-        return prove(self._layout, event_id)
+        return prove(self._opened(), event_id)
 
     def retry_quarantine(self) -> Counts:
         """Try again to place what could not be placed, for example after an upgrade.
@@ -204,7 +204,7 @@ class Lake:
         Returns:
             What became of it: received is how many were tried, new how many are rows now.
         """
-        read_description(self._layout)
+        self._opened()
         with self.writer() as writer:
             return writer.retry_quarantine().counts
 
@@ -215,7 +215,7 @@ class Lake:
             The ledger entry; None when every partition is as it should be. Ids, ``raw``, ``first_seen_at`` and Merkle
             roots stay.
         """
-        read_description(self._layout)
+        self._opened()
         with self.writer() as writer:
             return writer.rebuild()
 
@@ -235,7 +235,7 @@ class Lake:
         instant = parse_instant(before)
         if instant > datetime.now(UTC):
             raise WindowError(f"{instant:%F %T}Z lies in the future; the lake would take no event any more until then.")
-        read_description(self._layout)
+        self._opened()
         with self.writer() as writer:
             return writer.expire(before=instant, reason=inert(reason))
 
@@ -263,14 +263,14 @@ class Lake:
             raise ParameterError(
                 "The reason names whom to erase, and it stays for good. Give a ticket's number instead.", report=None
             )
-        read_description(self._layout)
+        self._opened()
         with self.writer() as writer:
             return writer.erase(names=names, reason=inert(reason))
 
-    def _files_of(self, window: Window) -> tuple[Path, ...]:
-        first = window.start.date().isoformat() if window.start else ""
-        last = (window.end - timedelta.resolution).date().isoformat() if window.end else "~"
-        return tuple(present_partitions(self._layout, lambda day: first <= day <= last).values())
+    def _opened(self) -> Layout:
+        """Open the lake anew: another process may have made it, or made it anew, since this object was."""
+        self._layout = open_layout(self.path, self._partition)
+        return self._layout
 
 
 _OWN_WORDS = frozenset(

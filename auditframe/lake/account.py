@@ -53,7 +53,7 @@ def leave_entry(
         collected=list(collected),
         counts=counts or Counts(),
         lateness_s=lateness_s,
-        partitions=[_state(layout, day) for day in sorted(journal.touched)],
+        partitions=[_state(layout, name) for name in sorted(journal.touched)],
         quarantine=[quarantine_state(layout, number) for number in sorted(journal.quarantine)],
         removal=journal.removal,
         previous=entries[-1].hash if entries else None,
@@ -149,13 +149,15 @@ def lateness_s(late: pa.Table) -> int | None:
     return None if longest is None else max(-(-longest // _SECOND), 0)
 
 
-def _state(layout: Layout, day: str) -> PartitionState:
-    path = layout.partition_file(day)
+def _state(layout: Layout, name: str) -> PartitionState:
+    path = layout.partition_file(name)
     if not path.exists():
-        return PartitionState(partition=day, rows=0, merkle_root=merkle_root([]), sha256=None)
+        return PartitionState(partition=name, rows=0, merkle_root=merkle_root([]), sha256=None)
     data = path.read_bytes()
     raws = texts(read_partition(data, path=path, columns=["raw"]), "raw")
-    return PartitionState(partition=day, rows=len(raws), merkle_root=merkle_root(raws), sha256=sha256(data).hexdigest())
+    return PartitionState(
+        partition=name, rows=len(raws), merkle_root=merkle_root(raws), sha256=sha256(data).hexdigest()
+    )
 
 
 def _close(layout: Layout, number: int) -> None:
@@ -172,8 +174,8 @@ def _check_rest(layout: Layout, journal: Journal, states: Mapping[str, Partition
     Raises:
         LakeCorruptError: They are not what the ledger says; nothing is written that would speak for them.
     """
-    for day in journal.touched:
-        path, state = layout.partition_file(day), states.get(day)
+    for name in journal.touched:
+        path, state = layout.partition_file(name), states.get(name)
         if state is None and not path.exists():
             continue
         rows = read_partition(path, path=path, columns=["raw", "snapshot"])
@@ -200,7 +202,7 @@ def _of_everything(layout: Layout, *, number: int) -> Journal:
 def _brought(layout: Layout, journal: Journal) -> pa.Table:
     """Return the rows that the killed run had added."""
     names = ["scope", "effective_at", "first_seen_at", "snapshot"]
-    paths = [path for day in sorted(journal.touched) if (path := layout.partition_file(day)).exists()]
+    paths = [path for name in sorted(journal.touched) if (path := layout.partition_file(name)).exists()]
     parts = [read_partition(path, path=path, columns=names) for path in paths]
     rows = pa.concat_tables([arrow_schema().empty_table().select(names), *parts])
     return rows.filter(pc.is_in(rows["snapshot"], pa.array([journal.number], pa.int64())))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from auditframe.catalogue import SCOPES
@@ -14,7 +14,7 @@ from auditframe.lake.records import Counts
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from auditframe.lake.layout import Layout
+    from auditframe.lake.layout import Grain, Layout
     from auditframe.lake.records import Entry, PartitionState, QuarantineState, Removal, Span
 
 ADDING = ("snapshot", "import", "retry", "recovery")
@@ -34,8 +34,8 @@ class _Before:
     partitions: dict[str, PartitionState] = field(default_factory=dict)
     quarantine: dict[int, QuarantineState] = field(default_factory=dict)
 
-    def rows(self, day: str) -> int:
-        return self.partitions[day].rows if day in self.partitions else 0
+    def rows(self, partition: str) -> int:
+        return self.partitions[partition].rows if partition in self.partitions else 0
 
     def items(self, number: int) -> int:
         return self.quarantine[number].items if number in self.quarantine else 0
@@ -51,7 +51,7 @@ def entry_faults(layout: Layout, entries: Sequence[Entry]) -> Iterator[Fault]:
     for entry in entries:
         path = layout.entry_file(entry.number)
         try:
-            yield from [Fault(path, what) for what in _faults_of(entry, before)]
+            yield from [Fault(path, what) for what in _faults_of(entry, before, layout.grain)]
         except UNREADABLE as error:
             yield Fault(path, f"It says what cannot be: {cause(error)}.")
         before.take(entry)
@@ -89,22 +89,14 @@ def origin_faults(layout: Layout, entries: Sequence[Entry], brought: Mapping[int
             )
 
 
-def is_day(text: str) -> bool:
-    """Whether a text is an ISO date, written as partitions are named."""
-    try:
-        return date.fromisoformat(text).isoformat() == text
-    except ValueError:
-        return False
-
-
-def _faults_of(entry: Entry, before: _Before) -> Iterator[str]:
+def _faults_of(entry: Entry, before: _Before, grain: Grain) -> Iterator[str]:
     if any(instant.tzinfo is None for instant in _instants(entry)):
         yield "A time in it has no zone."
         return
     yield from _kind_faults(entry)
     yield from _count_faults(entry)
     yield from _window_faults(entry)
-    yield from _state_faults(entry, before)
+    yield from _state_faults(entry, before, grain)
     if entry.removal is not None:
         yield from _removal_faults(entry, entry.removal, before)
 
@@ -142,10 +134,10 @@ def _is_wrong(span: Span, latest: datetime) -> bool:
     return (span.start is not None and span.start >= span.end) or span.end > latest
 
 
-def _state_faults(entry: Entry, before: _Before) -> Iterator[str]:
-    days = [state.partition for state in entry.partitions]
-    if not all(map(is_day, days)) or days != sorted(set(days)):
-        yield "Its partitions are not days, each once, oldest first."
+def _state_faults(entry: Entry, before: _Before, grain: Grain) -> Iterator[str]:
+    names = [state.partition for state in entry.partitions]
+    if not all(map(grain.is_partition, names)) or names != sorted(set(names)):
+        yield f"Its partitions are not {grain.name}s, each once, oldest first."
         return
     if any(state.rows < 0 or (state.rows == 0) != (state.sha256 is None) for state in entry.partitions):
         yield "It speaks of a partition with a file and no rows, or the other way round."
@@ -163,8 +155,8 @@ def _state_faults(entry: Entry, before: _Before) -> Iterator[str]:
 
 
 def _removal_faults(entry: Entry, removal: Removal, before: _Before) -> Iterator[str]:
-    days = [state.partition for state in entry.partitions]
-    if removal.partitions != [before.partitions[day] for day in days if before.rows(day)]:
+    names = [state.partition for state in entry.partitions]
+    if removal.partitions != [before.partitions[name] for name in names if before.rows(name)]:
         yield "Its tombstone tells of other partitions than were there before."
     gone = sum(before.items(state.number) - state.items for state in entry.quarantine)
     if gone != removal.items:

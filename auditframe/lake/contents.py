@@ -14,7 +14,6 @@ from auditframe.lake.claims import ADDING, CLOCK_GRACE
 from auditframe.lake.derive import PROVENANCE, is_current
 from auditframe.lake.faults import UNREADABLE, cause, read_regular
 from auditframe.lake.index import Fingerprints
-from auditframe.lake.layout import days_of
 from auditframe.lake.merge import ORDER, instants, texts
 from auditframe.lake.merkle import merkle_root
 from auditframe.lake.parquet import read_partition
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from auditframe.lake.layout import Grain
     from auditframe.lake.records import Entry, PartitionState
 
 _STAMPS = ("first_seen_at", "snapshot")
@@ -36,23 +36,25 @@ class Reading:
     """What is known across partitions while they are read one by one.
 
     Attributes:
+        grain: How long a time one partition holds.
         entries: The ledger, or None when it is broken and nothing can be held against it.
         ids: The ids so far.
         files: The partitions so far.
         brought: How many rows so far name each entry.
     """
 
+    grain: Grain
     entries: Sequence[Entry] | None
     ids: Fingerprints = field(default_factory=Fingerprints)
     files: list[Path] = field(default_factory=list)
     brought: Counter[int] = field(default_factory=Counter)
 
-    def faults_of(self, path: Path, day: str, state: PartitionState | None) -> Iterator[str]:
+    def faults_of(self, path: Path, partition: str, state: PartitionState | None) -> Iterator[str]:
         """Name everything that is wrong with a partition; anything that cannot be checked is."""
         if state is None:
             yield "No ledger entry speaks of this partition."
         try:
-            yield from self._faults_of(read_regular(path), path, day, state)
+            yield from self._faults_of(read_regular(path), path, partition, state)
         except FileNotFoundError:
             yield "The partition is missing."
         except LakeCorruptError as error:
@@ -60,7 +62,7 @@ class Reading:
         except UNREADABLE as error:
             yield f"It cannot be read: {cause(error)}."
 
-    def _faults_of(self, data: bytes, path: Path, day: str, state: PartitionState | None) -> Iterator[str]:
+    def _faults_of(self, data: bytes, path: Path, partition: str, state: PartitionState | None) -> Iterator[str]:
         if state and sha256(data).hexdigest() != state.sha256:
             yield "The file's SHA-256 is not the one in the ledger."
         events = read_partition(data, path=path)
@@ -75,16 +77,16 @@ class Reading:
         if state and not is_as_told:
             yield f"It holds other events than the ledger says ({len(raws)} rows, {state.rows} expected)."
         yield from _column_faults(events)
-        yield from self._row_faults(events, path, day)
+        yield from self._row_faults(events, path, partition)
         if is_as_told and self.entries is not None:
             yield from self._origin_faults(events, self.entries)
 
-    def _row_faults(self, events: pa.Table, path: Path, day: str) -> Iterator[str]:
+    def _row_faults(self, events: pa.Table, path: Path, partition: str) -> Iterator[str]:
         keys = events.select(["effective_at", "id"])
         if not keys.equals(keys.sort_by(ORDER)):
             yield "Its rows are not sorted by effective_at and id."
-        if strays := sum(rows for found, rows in days_of(events).items() if found != day):
-            yield f"{strays} of its rows belong to another day."
+        if strays := sum(rows for found, rows in self.grain.partitions_of(events).items() if found != partition):
+            yield f"{strays} of its rows belong to another {self.grain.name}."
         ids = texts(events, "id")
         if doubled := len(ids) - len(set(ids)):
             yield f"{doubled} of its rows repeat an id."

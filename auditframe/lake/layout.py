@@ -3,20 +3,72 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, date
 from typing import TYPE_CHECKING
 
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from auditframe.errors import LakeCorruptError, LakeNotFoundError, LakeVersionError
+from auditframe.errors import LakeCorruptError, LakeError, LakeNotFoundError, LakeVersionError
 from auditframe.lake.faults import UNREADABLE, cause, names_in, read_regular
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from pathlib import Path
 
 FORMAT_VERSION = 1
 EVENTS_FILE = "events.parquet"
+_FIRST_DAY = "0001-01-01"
+
+
+@dataclass(frozen=True, slots=True)
+class Grain:
+    """How long a time one partition holds, and how partitions are named for it.
+
+    Attributes:
+        name: ``day`` or ``month``, of UTC.
+        key: What stands before the partition's name in that of its folder.
+        length: How many characters of an ISO instant are a partition's name, so that names sort as times do.
+    """
+
+    name: str
+    key: str
+    length: int
+
+    def partition_of(self, at: datetime) -> str:
+        """Return the name of the partition that an instant falls into."""
+        return at.astimezone(UTC).isoformat()[: self.length]
+
+    def partitions_of(self, events: pa.Table) -> dict[str, int]:
+        """Return how many rows fall into each partition, oldest first."""
+        counted = pc.value_counts(events["effective_at"].cast(pa.date32()))
+        days, rows = (counted.field(name).to_pylist() for name in ("values", "counts"))
+        found: dict[str, int] = {}
+        for name, count in ((str(day)[: self.length], count) for day, count in zip(days, rows, strict=True) if day):
+            found[name] = found.get(name, 0) + (count or 0)
+        return dict(sorted(found.items()))
+
+    def is_partition(self, name: str) -> bool:
+        """Whether a text is written as partitions are named."""
+        first_day = name + _FIRST_DAY[self.length :]
+        try:
+            return date.fromisoformat(first_day).isoformat() == first_day
+        except ValueError:
+            return False
+
+    def folder(self, partition: str) -> str:
+        """Return the name of a partition's folder; engines read a column from it."""
+        return f"{self.key}={partition}"
+
+    def named_by(self, folder: str) -> str | None:
+        """Return the partition that a folder is named for; None when it is for none."""
+        name = folder.removeprefix(f"{self.key}=")
+        return name if name != folder else None
+
+
+DAY, MONTH = Grain("day", "date", len("0001-01-01")), Grain("month", "month", len("0001-01"))
+GRAINS = {grain.name: grain for grain in (DAY, MONTH)}
 
 
 class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -24,11 +76,11 @@ class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         format_version: The version of the lake's format.
-        partition: The grain of a partition; this version writes days.
+        partition: How long a time one partition holds: ``day`` or ``month``.
     """
 
     format_version: int = FORMAT_VERSION
-    partition: str = "day"
+    partition: str = DAY.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +89,29 @@ class Layout:
 
     Attributes:
         root: The lake's folder.
+        grain: How long a time one partition holds.
     """
 
     root: Path
+    grain: Grain = DAY
 
     @property
     def description(self) -> Path:
         """The file that makes a folder a lake."""
         return self.root / "auditframe.json"
+
+    def exists(self) -> bool:
+        """Whether there is a lake.
+
+        Raises:
+            LakeCorruptError: Nobody can tell, because a folder cannot be looked into.
+        """
+        try:
+            return self.description.exists()
+        except OSError as error:
+            raise LakeCorruptError(
+                f"{self.root} cannot be looked into: {cause(error)}. Check its owner and mode.", path=self.root
+            ) from error
 
     @property
     def events(self) -> Path:
@@ -86,9 +153,9 @@ class Layout:
         """One file for each window that was cut short, or read whole by a run that has no entry yet."""
         return self.root / "resume"
 
-    def partition_file(self, day: str) -> Path:
-        """Return the file of a partition; ``day`` is an ISO date."""
-        return self.events / f"date={day}" / EVENTS_FILE
+    def partition_file(self, partition: str) -> Path:
+        """Return the file of a partition."""
+        return self.events / self.grain.folder(partition) / EVENTS_FILE
 
     def entry_file(self, number: int) -> Path:
         """Return the file of a ledger entry."""
@@ -99,13 +166,14 @@ class Layout:
         return self.quarantine / f"{number:08d}.jsonl"
 
     def partitions(self) -> dict[str, Path]:
-        """Return the file of each partition by ISO date, oldest first.
+        """Return the file of each partition by its name, oldest first.
 
         Raises:
             LakeCorruptError: A folder cannot be read, so that events would be missing without a word.
         """
-        days = (name.removeprefix("date=") for name in listed(self.events) if name.startswith("date="))
-        return {day: file for day in days if listed((file := self.partition_file(day)).parent, only=EVENTS_FILE)}
+        found = map(self.grain.named_by, listed(self.events))
+        files = {name: self.partition_file(name) for name in found if name is not None}
+        return {name: file for name, file in files.items() if listed(file.parent, only=EVENTS_FILE)}
 
 
 def listed(folder: Path, *, only: str = "") -> list[str]:
@@ -127,36 +195,68 @@ def listed(folder: Path, *, only: str = "") -> list[str]:
         ) from error
 
 
-def days_of(events: pa.Table) -> dict[str, int]:
-    """Return how many rows fall into each partition, by ISO date in UTC, oldest first."""
-    counted = pc.value_counts(events["effective_at"].cast(pa.date32()))
-    days, rows = (counted.field(name).to_pylist() for name in ("values", "counts"))
-    return dict(sorted((day.isoformat(), count) for day, count in zip(days, rows, strict=True) if day))
+def open_layout(root: Path, partition: str | None = None) -> Layout:
+    """Read what the lake says about itself, and return its layout.
 
-
-def read_description(layout: Layout) -> Description:
-    """Read what the lake says about itself.
+    Args:
+        root: The lake's folder.
+        partition: The grain that is asked for; None for any.
 
     Raises:
         LakeNotFoundError: There is no lake here.
         LakeVersionError: It was written in a format that this version does not read.
         LakeCorruptError: The description cannot be read.
+        LakeError: The lake has another grain.
     """
+    layout = Layout(root)
     try:
         text = read_regular(layout.description)
         description = msgspec.json.decode(text, type=Description)
     except (FileNotFoundError, NotADirectoryError):
         raise LakeNotFoundError(
-            f"There is no lake at {layout.root}. Make one: auditframe snapshot --lake {layout.root}", path=layout.root
+            f"There is no lake at {root}. Make one: auditframe snapshot --lake {root}", path=root
         ) from None
     except UNREADABLE as error:
         raise LakeCorruptError(
             f"{layout.description} cannot be read: {cause(error)}. Restore it from a backup.", path=layout.description
         ) from None
-    if description != Description():
+    if description.format_version != FORMAT_VERSION or description.partition not in GRAINS:
         raise LakeVersionError(
-            f"The lake at {layout.root} has format {description.format_version} with {description.partition} "
-            f"partitions; this version reads format {FORMAT_VERSION} with day partitions. Upgrade auditframe.",
+            f"The lake at {root} has format {description.format_version} with {description.partition} partitions; "
+            f"this version reads format {FORMAT_VERSION} with {' or '.join(GRAINS)} partitions. Upgrade auditframe.",
+            path=root,
+        )
+    layout = Layout(root, GRAINS[description.partition])
+    _check_grain(layout, partition)
+    return layout
+
+
+def layout_at(root: Path, partition: str | None = None) -> Layout:
+    """Return the layout of the lake at a root, or of the one that the first write makes there.
+
+    Args:
+        root: The folder.
+        partition: The grain that is asked for; None for that of the lake, or a day for a new one.
+
+    Raises:
+        LakeError: What stands there has another grain, or cannot be opened.
+    """
+    return open_layout(root, partition) if Layout(root).exists() else _future_layout(root, partition)
+
+
+def _future_layout(root: Path, partition: str | None) -> Layout:
+    """Choose the grain of a folder without a description; a lake that only lost it keeps its own."""
+    names = listed(Layout(root).events)
+    there = [grain for grain in GRAINS.values() if any(map(grain.named_by, names))]
+    layout = Layout(root, there[0] if there else GRAINS[partition or DAY.name])
+    _check_grain(layout, partition)
+    return layout
+
+
+def _check_grain(layout: Layout, partition: str | None) -> None:
+    if partition not in (None, layout.grain.name):
+        raise LakeError(
+            f"The lake at {layout.root} has a partition a {layout.grain.name}, and keeps that. For one a {partition}, "
+            "collect the events into another folder.",
             path=layout.root,
         )
-    return description

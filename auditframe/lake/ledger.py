@@ -125,7 +125,7 @@ def _spans(entries: Iterable[Entry], scope: str) -> Iterator[tuple[Span, datetim
 def current_partitions(entries: Iterable[Entry]) -> dict[str, PartitionState]:
     """Return each partition that has events as the ledger last left it, by ISO date, oldest first."""
     states = {state.partition: state for entry in entries for state in entry.partitions}
-    return {day: state for day, state in sorted(states.items()) if state.sha256 is not None}
+    return {name: state for name, state in sorted(states.items()) if state.sha256 is not None}
 
 
 def current_quarantine(entries: Iterable[Entry]) -> dict[int, QuarantineState]:

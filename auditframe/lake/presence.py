@@ -26,7 +26,7 @@ class _Left(msgspec.Struct, frozen=True):
 
 
 def present_partitions(layout: Layout, is_wanted: Callable[[str], bool] = lambda _: True) -> dict[str, Path]:
-    """Return the file of each partition that is wanted, by ISO date, oldest first.
+    """Return the file of each partition that is wanted, by its name, oldest first.
 
     Args:
         layout: The lake.
@@ -37,13 +37,13 @@ def present_partitions(layout: Layout, is_wanted: Callable[[str], bool] = lambda
     """
     suspects: set[str] = set()
     while True:
-        files = {day: file for day, file in layout.partitions().items() if is_wanted(day)}
-        gone = {day for day in _held(layout) if is_wanted(day)} - files.keys()
+        files = {name: file for name, file in layout.partitions().items() if is_wanted(name)}
+        gone = {name for name in _held(layout) if is_wanted(name)} - files.keys()
         gone = gone and gone - _changing(layout, gone)
         if not gone:
             return files
-        for day in sorted(gone & suspects):  # twice, because a run may have ended between the two looks
-            path = layout.partition_file(day)
+        for name in sorted(gone & suspects):  # twice, because a run may have ended between the two looks
+            path = layout.partition_file(name)
             raise LakeCorruptError(f"{path} is missing, and its events with it. See: auditframe verify", path=path)
         suspects = gone
 
@@ -54,7 +54,7 @@ def _held(layout: Layout) -> set[str]:
     for name in listed(layout.ledger):
         if name.endswith(".json"):
             rows |= {state.partition: state.rows for state in _left(layout.ledger / name).partitions}
-    return {day for day, count in rows.items() if count}
+    return {name for name, count in rows.items() if count}
 
 
 def _left(path: Path) -> _Left:
@@ -66,9 +66,9 @@ def _left(path: Path) -> _Left:
         ) from error
 
 
-def _changing(layout: Layout, days: set[str]) -> set[str]:
+def _changing(layout: Layout, names: set[str]) -> set[str]:
     """Return which of these partitions a run under way, or one that was killed, may have taken away."""
     if not layout.journal.exists():
         return set()
     journal = read_journal(layout)
-    return days & set(journal.touched) if journal else days
+    return names & set(journal.touched) if journal else names

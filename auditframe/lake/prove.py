@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from auditframe.errors import LakeCorruptError, LakeError, LakeLockedError
 from auditframe.lake.events import Events
 from auditframe.lake.journal import read_journal
-from auditframe.lake.layout import days_of
 from auditframe.lake.ledger import read_ledger
 from auditframe.lake.merge import texts
 from auditframe.lake.merkle import merkle_path, merkle_root
@@ -37,7 +36,7 @@ class Proof:
 
     Attributes:
         raw: The event, as it arrived.
-        partition: Its UTC day, as an ISO date.
+        partition: Its UTC day or month, in ISO form.
         index: Its row in the partition, from 0.
         path: The Merkle nodes that lead from the event to the partition's root, the event's own sibling first; 64
             hexadecimal digits each.
@@ -66,19 +65,19 @@ def prove(layout: Layout, event_id: str) -> Proof:
         LakeLockedError: A run is changing the event's partition.
     """
     entries = read_ledger(layout)
-    day = _day_of(layout, event_id)
-    if day is None:
+    partition = _partition_of(layout, event_id)
+    if partition is None:
         raise _absent(layout, event_id, entries)
-    path = layout.partition_file(day)
+    path = layout.partition_file(partition)
     rows = read_partition(path, path=path, columns=["id", "raw"])
     ids, raws = texts(rows, "id"), texts(rows, "raw")
-    told = next((entry for entry in reversed(entries) if _root(entry, day)), None)
-    if told is None or event_id not in ids or merkle_root(raws) != _root(told, day):
-        raise _differing(layout, day, entries)
+    told = next((entry for entry in reversed(entries) if _root(entry, partition)), None)
+    if told is None or event_id not in ids or merkle_root(raws) != _root(told, partition):
+        raise _differing(layout, partition, entries)
     index = ids.index(event_id)
     return Proof(
         raw=raws[index],
-        partition=day,
+        partition=partition,
         index=index,
         path=merkle_path(raws, index),
         entry=_text(told),
@@ -86,13 +85,13 @@ def prove(layout: Layout, event_id: str) -> Proof:
     )
 
 
-def _day_of(layout: Layout, event_id: str) -> str | None:
+def _partition_of(layout: Layout, event_id: str) -> str | None:
     found = Events(files=tuple(layout.partitions().values())).arrow(_PLACE, {"id": event_id})
-    return next(iter(days_of(found)), None)
+    return next(iter(layout.grain.partitions_of(found)), None)
 
 
-def _root(entry: Entry, day: str) -> str | None:
-    return next((state.merkle_root for state in entry.partitions if state.partition == day), None)
+def _root(entry: Entry, partition: str) -> str | None:
+    return next((state.merkle_root for state in entry.partitions if state.partition == partition), None)
 
 
 def _text(entry: Entry) -> str:
@@ -119,11 +118,11 @@ def _absent(layout: Layout, event_id: str, entries: Sequence[Entry]) -> LakeErro
     )
 
 
-def _differing(layout: Layout, day: str, entries: Sequence[Entry]) -> LakeError:
+def _differing(layout: Layout, partition: str, entries: Sequence[Entry]) -> LakeError:
     """Tell a partition that is being changed from one that was damaged."""
-    path: Path = layout.partition_file(day)
+    path: Path = layout.partition_file(partition)
     journal = read_journal(layout)
-    is_changing = journal is not None and journal.number > len(entries) and day in journal.touched
+    is_changing = journal is not None and journal.number > len(entries) and partition in journal.touched
     if is_changing or len(read_ledger(layout)) > len(entries):
         return LakeLockedError(
             f"A run is changing {path}, or was killed while it did. Ask again when it has ended; what a killed run "

@@ -118,7 +118,7 @@ class PartitionState(Record, frozen=True, kw_only=True):
     """One partition as an entry leaves it.
 
     Attributes:
-        partition: Its UTC day, as an ISO date.
+        partition: Its UTC day or month, in ISO form.
         rows: Its events.
         merkle_root: The root over the events' ``raw``, in the partition's order.
         sha256: The hash of the file; null when the partition holds no event any more and has no file.

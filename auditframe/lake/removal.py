@@ -18,7 +18,6 @@ from auditframe.lake.quarantine import read_quarantine, write_quarantine
 from auditframe.lake.records import Removal
 from auditframe.lake.storage import put, remove, remove_folder
 from auditframe.pages import parse_value
-from auditframe.window import midnight
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -78,10 +77,10 @@ def plan_expiry(layout: Layout, entries: Sequence[Entry], *, before: datetime, r
     def is_old(item: Kept) -> bool:
         return item.quarantined_at < before
 
-    limit = midnight(before).date().isoformat()
-    days = [day for day in layout.partitions() if day <= limit]
+    limit = layout.grain.partition_of(before)
+    names = [name for name in layout.partitions() if name <= limit]
     removal = Removal(reason=reason, before=before, events=0, items=0, ids_sha256=[], items_sha256=[], partitions=[])
-    return _journal(layout, entries, removal, days=days, is_item=is_old)
+    return _journal(layout, entries, removal, names=names, is_item=is_old)
 
 
 def plan_erasure(layout: Layout, entries: Sequence[Entry], *, names: Sequence[str], reason: str) -> Journal:
@@ -103,7 +102,7 @@ def plan_erasure(layout: Layout, entries: Sequence[Entry], *, names: Sequence[st
         partitions=[],
     )
     return _journal(
-        layout, entries, removal, days=layout.partitions(), is_item=lambda item: naming.found_in(item.content)
+        layout, entries, removal, names=layout.partitions(), is_item=lambda item: naming.found_in(item.content)
     )
 
 
@@ -114,8 +113,8 @@ def carry_out(layout: Layout, journal: Journal) -> None:
     for number in journal.quarantine:
         items = [item for found, item in read_quarantine(layout) if found == number and not removed.holds_item(item)]
         write_quarantine(layout, number, items)
-    for day in journal.touched:
-        path = layout.partition_file(day)
+    for name in journal.touched:
+        path = layout.partition_file(name)
         if path.exists():
             _rewrite(path, removed, staging=layout.staging)
         remove_folder(path.parent)
@@ -136,7 +135,7 @@ def _journal(
     entries: Sequence[Entry],
     removal: Removal,
     *,
-    days: Iterable[str],
+    names: Iterable[str],
     is_item: Callable[[Kept], bool],
 ) -> Journal:
     """Count what a removal takes, and name what it touches."""
@@ -144,7 +143,7 @@ def _journal(
     removal = msgspec.structs.replace(removal, items_sha256=sorted({item.sha256 for _, item in items}))
     removed = Removed([removal])
     taken = {number: item for number, item in read_quarantine(layout) if removed.holds_item(item)}
-    counted = {day: count for day in days if (count := _count(layout.partition_file(day), removed))}
+    counted = {name: count for name in names if (count := _count(layout.partition_file(name), removed))}
     states = current_partitions(entries)
     return Journal(
         number=len(entries) + 1,
@@ -156,7 +155,7 @@ def _journal(
             removal,
             events=sum(counted.values()),
             items=sum(removed.holds_item(item) for _, item in read_quarantine(layout)),
-            partitions=[states[day] for day in sorted(counted) if day in states],
+            partitions=[states[name] for name in sorted(counted) if name in states],
         ),
     )
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from auditframe.lake.claims import is_day
 from auditframe.lake.faults import UNREADABLE, Fault, cause, names_in, read_regular
 from auditframe.lake.index import is_run
 from auditframe.lake.journal import Journal, Walk, walk_file
@@ -28,12 +27,12 @@ T = TypeVar("T", bound=Sealed)
 _ENTRY = re.compile(r"[0-9]{8,}\.json")
 
 
-def strangers(layout: Layout, *, days: Collection[str]) -> Iterator[Fault]:
+def strangers(layout: Layout, *, known: Collection[str]) -> Iterator[Fault]:
     """Name every file, folder and link that the lake did not put where it stands.
 
     Args:
         layout: The lake.
-        days: The partitions that the ledger ever spoke of; a run that was killed may leave their folders empty.
+        known: The partitions that the ledger ever spoke of; a run that was killed may leave their folders empty.
     """
     own = (layout.events, layout.index, layout.ledger, layout.quarantine, layout.resume, layout.staging)
     folders = {each.name for each in own}
@@ -48,7 +47,7 @@ def strangers(layout: Layout, *, days: Collection[str]) -> Iterator[Fault]:
         {layout.lock.name, layout.journal.name}.__contains__,
     )
     yield from _others(layout.resume, "It is no window that a run was reading.", lambda name: name.endswith(".json"))
-    yield from _among_partitions(layout, days)
+    yield from _among_partitions(layout, known)
 
 
 def leftovers(layout: Layout, *, number: int) -> Iterator[Fault]:
@@ -94,10 +93,10 @@ def is_being_written(layout: Layout) -> bool:
     return False
 
 
-def days_there(layout: Layout) -> set[str]:
+def partitions_there(layout: Layout) -> set[str]:
     """Return the name of each partition that has a file; `strangers` names the folders that cannot be read."""
-    folders = [folder for folder in _listed(layout.events) if folder.name.startswith("date=")]
-    return {folder.name.removeprefix("date=") for folder in folders if os.path.lexists(folder / EVENTS_FILE)}
+    named = {_partition_of(layout, folder.name): folder for folder in _listed(layout.events)}
+    return {name for name, folder in named.items() if name and os.path.lexists(folder / EVENTS_FILE)}
 
 
 def _no(_: str) -> bool:
@@ -118,14 +117,15 @@ def _others(
         yield Fault(folder, f"The folder cannot be read: {cause(error)}.")
 
 
-def _among_partitions(layout: Layout, days: Collection[str]) -> Iterator[Fault]:
+def _among_partitions(layout: Layout, known: Collection[str]) -> Iterator[Fault]:
     what = "It is no partition; engines that glob this folder count it."
-    yield from _others(layout.events, what, _no, _is_partition)
+    yield from _others(layout.events, what, _no, lambda name: _partition_of(layout, name) is not None)
     for folder in _listed(layout.events):
-        if not _is_partition(folder.name):
+        partition = _partition_of(layout, folder.name)
+        if partition is None:
             continue
         yield from _others(folder, what, EVENTS_FILE.__eq__)
-        is_known = folder.name.removeprefix("date=") in days
+        is_known = partition in known
         with contextlib.suppress(OSError):
             if not is_known and folder.is_dir() and not names_in(folder):
                 yield Fault(folder, "The folder is empty; a partition has a file.")
@@ -139,8 +139,10 @@ def _listed(folder: Path) -> list[Path]:
         return []
 
 
-def _is_partition(name: str) -> bool:
-    return name.startswith("date=") and is_day(name.removeprefix("date="))
+def _partition_of(layout: Layout, folder: str) -> str | None:
+    """Return the partition that a folder is for; None when its name is none of this lake's."""
+    name = layout.grain.named_by(folder)
+    return name if name is not None and layout.grain.is_partition(name) else None
 
 
 def _walk_faults(layout: Layout) -> Iterator[Fault]:

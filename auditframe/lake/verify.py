@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from auditframe.errors import LakeLockedError, ParameterError
-from auditframe.lake.claims import entry_faults, gap_faults, is_day, origin_faults
+from auditframe.lake.claims import entry_faults, gap_faults, origin_faults
 from auditframe.lake.contents import Reading
 from auditframe.lake.faults import UNREADABLE, Fault, cause, names_in, read_regular
 from auditframe.lake.index import index_faults
@@ -18,7 +18,7 @@ from auditframe.lake.journal import Journal
 from auditframe.lake.layout import Description
 from auditframe.lake.ledger import check_ledger, current_partitions, current_quarantine
 from auditframe.lake.quarantine import Kept
-from auditframe.lake.strangers import days_there, is_being_written, leftovers, read_sealed, strangers
+from auditframe.lake.strangers import is_being_written, leftovers, partitions_there, read_sealed, strangers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -57,8 +57,8 @@ def verify(layout: Layout, *, anchor: str | None = None) -> tuple[Fault, ...]:
     told = [*_quarantine_faults(layout, entries), *_partition_faults(layout, entries, is_sound=is_sound)]
     told += [*index_faults(layout), *leftovers(layout, number=len(entries) + 1)]
     named = {fault.path for fault in (*faults, *told)}
-    days = {state.partition for entry in entries for state in entry.partitions}
-    told += [fault for fault in strangers(layout, days=days) if fault.path not in named]
+    known = {state.partition for entry in entries for state in entry.partitions}
+    told += [fault for fault in strangers(layout, known=known) if fault.path not in named]
     if told and (is_being_written(layout) or _entry_names(layout) != before):
         return _without_unfinished(layout, faults)
     return (*faults, *_explained(layout, told, number=len(entries) + 1))
@@ -87,7 +87,7 @@ def _description_faults(layout: Layout) -> Iterator[str]:
     except UNREADABLE as error:
         yield f"The description cannot be read: {cause(error)}."
         return
-    if text != msgspec.json.encode(Description()):
+    if text != msgspec.json.encode(Description(partition=layout.grain.name)):
         yield "The description is not as this version writes it; it was changed, or another version wrote it."
 
 
@@ -130,11 +130,11 @@ def _quarantine_fault(path: Path, state: QuarantineState | None) -> str | None:
 
 def _partition_faults(layout: Layout, entries: Sequence[Entry], *, is_sound: bool) -> Iterator[Fault]:
     states = current_partitions(entries)
-    reading = Reading(entries if is_sound else None)
+    reading = Reading(layout.grain, entries if is_sound else None)
     faults: list[Fault] = []
-    for day in sorted(filter(is_day, states.keys() | days_there(layout))):
-        path = layout.partition_file(day)
-        faults += [Fault(path, what) for what in reading.faults_of(path, day, states.get(day))]
+    for name in sorted(filter(layout.grain.is_partition, states.keys() | partitions_there(layout))):
+        path = layout.partition_file(name)
+        faults += [Fault(path, what) for what in reading.faults_of(path, name, states.get(name))]
     yield from faults
     if is_sound and not faults:
         yield from origin_faults(layout, entries, reading.brought)
@@ -156,7 +156,7 @@ def _explained(layout: Layout, faults: Iterable[Fault], *, number: int) -> Itera
     journal = read_sealed(layout.journal, Journal)
     touched: set[Path] = set()
     if isinstance(journal, Journal) and journal.number >= number:
-        touched = {layout.partition_file(day) for day in journal.touched}
+        touched = {layout.partition_file(name) for name in journal.touched}
         touched |= {path.parent for path in touched} | {layout.quarantine_file(each) for each in journal.quarantine}
     for fault in faults:
         yield replace(fault, what=fault.what + _UNFINISHED) if fault.path in touched else fault

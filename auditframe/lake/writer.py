@@ -16,7 +16,7 @@ from auditframe.lake.derive import read_current, rebuilt
 from auditframe.lake.events import Events
 from auditframe.lake.index import Index
 from auditframe.lake.journal import Journal, drop_walk, read_walks, write_journal, write_walk
-from auditframe.lake.layout import Description, days_of, read_description
+from auditframe.lake.layout import Description, layout_at
 from auditframe.lake.ledger import read_ledger, vanished
 from auditframe.lake.merge import in_order, instants, merge, sort_arrivals, texts
 from auditframe.lake.parquet import encode_partition, read_partition
@@ -28,9 +28,10 @@ from auditframe.schema import arrow_schema
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from auditframe.lake.journal import Walk
-    from auditframe.lake.layout import Layout
+    from auditframe.lake.layout import Grain, Layout
     from auditframe.lake.records import Collected, Entry, Kind, Span
     from auditframe.window import Window
 
@@ -48,6 +49,7 @@ class Writer:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
+        self._grain = layout.grain
         self.entries = read_ledger(layout)
         self.number = len(self.entries) + 1
         self._covered = covered_by(self.entries)
@@ -82,11 +84,13 @@ class Writer:
         arrivals = sort_arrivals(arriving.events, self._stored(arriving.events))
         items = [kept("unplaced", item) for item in arriving.quarantine]
         items += [kept("mutation", item) for item in arrivals.mutations]
-        self._note(touched=days_of(arriving.events).keys(), quarantine={self.number} if items else set())
+        self._note(
+            touched=self._grain.partitions_of(arriving.events).keys(), quarantine={self.number} if items else set()
+        )
         new = self._stamped(arrivals.new)
         self._ids.add(texts(new, "id"), number=self.number)
-        for day, rows in _by_day(new):
-            self._merge_into(day, rows)
+        for partition, rows in _cut(new, self._grain):
+            self._merge_into(partition, rows)
         self._keep(items)
         late = late_rows(new, self._covered)
         self._lateness_s = _longer(self._lateness_s, lateness_s(late))
@@ -139,8 +143,7 @@ class Writer:
         moved = {id_ for id_, at in self._mutated if at not in window}
         snapshots = {entry.number for entry in self.entries if entry.kind == "snapshot" or entry.collected}
         found: list[str] = []
-        for day in self._days_of(window):
-            path = self._layout.partition_file(day)
+        for path in self._files_of(window):
             rows = read_partition(path, path=path, columns=_NAMES_OF_WALKS)
             came = zip(rows["scope"].to_pylist(), rows["snapshot"].to_pylist(), strict=True)
             brought = [found_in == scope and number in snapshots for found_in, number in came]
@@ -170,10 +173,10 @@ class Writer:
 
     def rebuild(self) -> Entry | None:
         """Derive every partition anew from ``raw``; None when each is as it should be."""
-        for day, path in self._layout.partitions().items():
+        for partition, path in self._layout.partitions().items():
             data = rebuilt(path)
             if data is not None:
-                self._note(touched={day}, kind="rebuild")
+                self._note(touched={partition}, kind="rebuild")
                 put(data, path, staging=self._layout.staging)
         return self.commit("rebuild") if self._journal.touched else None
 
@@ -205,17 +208,17 @@ class Writer:
             self._journal = noted
             write_journal(self._layout, noted)
 
-    def _days_of(self, window: Window) -> list[str]:
-        first = window.start.date().isoformat() if window.start else ""
-        last = window.end.date().isoformat() if window.end else "~"
-        return [day for day in self._layout.partitions() if first <= day <= last]
+    def _files_of(self, window: Window) -> list[Path]:
+        first = self._grain.partition_of(window.start) if window.start else ""
+        last = self._grain.partition_of(window.end) if window.end else "~"
+        return [path for name, path in self._layout.partitions().items() if first <= name <= last]
 
     def _stored(self, arriving: pa.Table) -> dict[str, str]:
-        """Find the arriving ids that the lake holds: an id has one row, whatever day it comes back with."""
+        """Find the arriving ids that the lake holds: an id has one row, whatever time it comes back with."""
         wanted = set(self._ids.may_hold(texts(arriving, "id")))
         found: dict[str, str] = {}
-        for day in days_of(arriving) if wanted else ():
-            path = self._layout.partition_file(day)
+        for partition in self._grain.partitions_of(arriving) if wanted else ():
+            path = self._layout.partition_file(partition)
             if path.exists():
                 rows = read_partition(path, path=path, columns=["id", "raw"])
                 found |= {id_: raw for id_, raw in _by_id(rows).items() if id_ in wanted}
@@ -231,8 +234,8 @@ class Writer:
         numbers = pa.array([self.number] * len(new), pa.int64())
         return new.set_column(seen, schema.field(seen), seen_at).set_column(snapshot, schema.field(snapshot), numbers)
 
-    def _merge_into(self, day: str, rows: pa.Table) -> None:
-        path = self._layout.partition_file(day)
+    def _merge_into(self, partition: str, rows: pa.Table) -> None:
+        path = self._layout.partition_file(partition)
         there = read_current(path) if path.exists() else arrow_schema().empty_table()
         put(encode_partition(merge(there, rows)), path, staging=self._layout.staging)
 
@@ -247,19 +250,24 @@ class Writer:
 
 
 @contextlib.contextmanager
-def open_writer(layout: Layout) -> Iterator[Writer]:
+def open_writer(root: Path, *, partition: str | None = None) -> Iterator[Writer]:
     """Take the lake's only writer's place; a folder that is no lake yet becomes one.
+
+    Args:
+        root: The folder.
+        partition: The grain that is asked for; None for that of the lake, or a day for a new one.
 
     Raises:
         LakeLockedError: Another process is writing.
         LakeVersionError: The lake has another format.
         LakeCorruptError: The ledger is broken; see `verify`.
+        LakeError: The lake has another grain than is asked for.
     """
-    if layout.description.exists():
-        read_description(layout)
-    make_folder(layout.root)
+    layout = layout_at(root, partition)
+    make_folder(root)
     with writer_lock(layout.lock):
-        if not layout.description.exists():
+        layout = layout_at(root, partition)  # another process may have made the lake since
+        if not layout.exists():
             _found_lake(layout)
         for leftover in layout.staging.iterdir():
             if leftover not in (layout.lock, layout.journal):
@@ -276,7 +284,9 @@ def _found_lake(layout: Layout) -> None:
     for folder in (layout.events, layout.ledger, layout.quarantine):
         make_folder(folder)
     with contextlib.suppress(FileExistsError):
-        put_new(msgspec.json.encode(Description()), layout.description, staging=layout.staging)
+        put_new(
+            msgspec.json.encode(Description(partition=layout.grain.name)), layout.description, staging=layout.staging
+        )
 
 
 def _events(layout: Layout) -> Events:
@@ -293,9 +303,9 @@ def _by_id(rows: pa.Table) -> dict[str, str]:
     return dict(zip(texts(rows, "id"), texts(rows, "raw"), strict=True))
 
 
-def _by_day(rows: pa.Table) -> Iterator[tuple[str, pa.Table]]:
-    """Cut rows at UTC midnights, oldest day first."""
+def _cut(rows: pa.Table, grain: Grain) -> Iterator[tuple[str, pa.Table]]:
+    """Cut rows where partitions begin, oldest partition first."""
     sorted_rows, start = in_order(rows), 0
-    for day, length in days_of(rows).items():
-        yield day, sorted_rows.slice(start, length)
+    for partition, length in grain.partitions_of(rows).items():
+        yield partition, sorted_rows.slice(start, length)
         start += length
