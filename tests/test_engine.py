@@ -10,12 +10,13 @@ from auditframe.errors import ReportError
 from auditframe.flatten import flatten_events
 from auditframe.lake import Lake
 from auditframe.lake.events import MEMORY_LIMIT
-from auditframe.reports import REGISTRY, events_per_actor, privileged_grants
+from auditframe.reports import REGISTRY, _base, events_per_actor, privileged_grants
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from auditframe.reports import Report
+    from auditframe.sample import Sample
 
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 SORTED_ALL = "SELECT id, raw FROM events ORDER BY raw DESC"
@@ -80,6 +81,38 @@ def test_memory_that_does_not_suffice_is_named(tmp_path: Path, monkeypatch: pyte
 
     with pytest.raises(ReportError, match="Raise AUDITFRAME_MEMORY_LIMIT, or ask for a shorter window"):
         lake.arrow(SORTED_ALL)
+
+
+SHORT = [report for report in REGISTRY.values() if not report.is_long]
+MEMORY = "SELECT current_setting('memory_limit') AS memory, current_setting('threads') AS threads FROM events LIMIT 1"
+
+
+@pytest.mark.parametrize("limit", ["", "300MB"])
+def test_a_question_makes_do_with_little_unless_told_otherwise(
+    limit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(MEMORY_LIMIT, limit)
+    events = lake_of(tmp_path / "lake", days=1).events
+    (row,) = events.arrow(MEMORY, thread_mb=100).to_pylist()
+
+    assert row["memory"] == f"{(300 if limit else 100 * row['threads']) * 1e6 / 2**20:.1f} MiB"
+
+
+def test_where_little_memory_does_not_suffice_there_is_more(tmp_path: Path) -> None:
+    lake = lake_of(tmp_path / "lake", days=1, events_per_day=2_000)
+
+    assert lake.events.arrow(SORTED_ALL, thread_mb=1).equals(lake.arrow(SORTED_ALL))
+
+
+@pytest.mark.parametrize("report", SHORT, ids=[report.name for report in SHORT])
+def test_a_report_answers_alike_with_little_memory(
+    report: Report[Any], organization: Sample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = flatten_events(organization.events).events
+    whole = report.arrow(source)
+    monkeypatch.setattr(_base, "THREAD_MB", 10)  # half of them come to an end with so little
+
+    assert report.arrow(source).equals(whole)
 
 
 @pytest.mark.parametrize("limit", ["much", "300 people"])

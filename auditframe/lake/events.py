@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     """One SELECT, and the values of its parameters."""
 
 MEMORY_LIMIT = "AUDITFRAME_MEMORY_LIMIT"
-"""The environment variable that bounds what the engine holds in memory, such as 300MB; unset for what it finds."""
+"""The environment variable that bounds what the engine holds in memory, such as 300MB."""
 
 _ATTEMPTS = 10
 """How often a question is asked whose files are replaced while it is answered."""
@@ -86,6 +86,7 @@ class Events:
         *,
         beside: Mapping[str, pa.Table] | None = None,
         first: Mapping[str, Question] | None = None,
+        thread_mb: int | None = None,
     ) -> pa.Table:
         """Ask one SELECT and get an Arrow table; as `sql` otherwise.
 
@@ -95,11 +96,13 @@ class Events:
             beside: Further tables that the query may name.
             first: Questions that are asked before, in their order, and whose answers the query may name. They stay in
                 the engine, which puts on disk what its memory cannot hold.
+            thread_mb: What each thread of the engine is to make do with if it can [MB], unless `MEMORY_LIMIT` says how
+                much there is; None for all the memory that is found.
         """
         for _ in range(_ATTEMPTS):
             before = self._stamps()
             try:
-                answer = self._ask((query, params or {}), beside or {}, first or {})
+                answer = self._ask_frugally((query, params or {}), beside or {}, first or {}, thread_mb)
             except duckdb.Error as error:
                 if self._stamps() == before:
                     self._check_files()
@@ -121,9 +124,24 @@ class Events:
         """Return all events as a DataFrame, ordered by ``effective_at``, then ``id``."""
         return self.to_arrow().to_pandas()
 
-    def _ask(self, question: Question, beside: Mapping[str, pa.Table], first: Mapping[str, Question]) -> pa.Table:
+    def _ask_frugally(
+        self, question: Question, beside: Mapping[str, pa.Table], first: Mapping[str, Question], thread_mb: int | None
+    ) -> pa.Table:
+        if thread_mb and not os.environ.get(MEMORY_LIMIT):
+            # Not every step can go on from the disk; better the memory than no answer.
+            with contextlib.suppress(duckdb.OutOfMemoryException):
+                return self._ask(question, beside, first, thread_mb)
+        return self._ask(question, beside, first)
+
+    def _ask(
+        self,
+        question: Question,
+        beside: Mapping[str, pa.Table],
+        first: Mapping[str, Question],
+        thread_mb: int | None = None,
+    ) -> pa.Table:
         query, params = question
-        with self._connect() as connection:
+        with self._connect(thread_mb) as connection:
             for name, table in beside.items():
                 connection.register(name, table)
             for name, (sql, values) in first.items():
@@ -152,7 +170,7 @@ class Events:
                 raise LakeCorruptError(f"{file} does not have the lake's columns. See: auditframe verify", path=file)
 
     @contextlib.contextmanager
-    def _connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
+    def _connect(self, thread_mb: int | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
         """Open an engine that sees these events and nothing else: no other file, no network, no Python variable."""
         with (
             tempfile.TemporaryDirectory(prefix="auditframe-") as scratch,
@@ -161,7 +179,7 @@ class Events:
             connection.execute("SET TimeZone = 'UTC'")
             connection.execute("SET parquet_metadata_cache = true")  # else each scan reads every footer again
             connection.execute("SET temp_directory = $scratch", {"scratch": scratch})
-            _limit_memory(connection)
+            _limit_memory(connection, thread_mb)
             folders = sorted({str(file.parent) for file in self.files})
             connection.execute("SET allowed_directories = $folders", {"folders": folders})
             connection.execute("SET enable_external_access = false")
@@ -202,11 +220,13 @@ def _refusal(error: duckdb.Error) -> str:
     return f"The engine refuses this SQL. {_first_line(error)}"
 
 
-def _limit_memory(connection: duckdb.DuckDBPyConnection) -> None:
-    if not os.environ.get(MEMORY_LIMIT):
+def _limit_memory(connection: duckdb.DuckDBPyConnection, thread_mb: int | None) -> None:
+    threads = connection.execute("SELECT current_setting('threads')").fetchall()[0][0]
+    limit = os.environ.get(MEMORY_LIMIT) or (f"{thread_mb * threads}MB" if thread_mb else None)
+    if limit is None:
         return
     try:
-        connection.execute("SET memory_limit = $limit", {"limit": os.environ[MEMORY_LIMIT]})
+        connection.execute("SET memory_limit = $limit", {"limit": limit})
     except duckdb.Error as error:
         raise ReportError(
             f"{MEMORY_LIMIT} must be an amount of memory, such as 300MB or 2GB. {_first_line(error)}", report=None

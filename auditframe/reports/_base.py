@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 
+THREAD_MB = 100
+"""What a thread of the engine is to make do with for an answer that is short: with two, 400 MiB are enough for all."""
+
 _SECTION = re.compile(r"^(Args|Returns|Raises|Source):\n", re.MULTILINE)
 
 
@@ -49,6 +52,7 @@ class Report(Generic[P]):
         finish: What turns the SQL's answer into the final one; None leaves it.
         relations: The tables beside ``events`` and ``catalogue`` that the SQL names.
         severity: Of a check, the highest severity that its findings have; None for a report that does not judge.
+        is_long: Whether its answer grows with the log, so that no memory is saved in answering it.
     """
 
     body: Callable[P, str]
@@ -58,6 +62,7 @@ class Report(Generic[P]):
     finish: Finish | None = field(default=None, repr=False)
     relations: tuple[Relation, ...] = ()
     severity: Severity | None = None
+    is_long: bool = False
 
     def __post_init__(self) -> None:
         """Show editors and notebooks the report's own docstring and parameters instead of this class's."""
@@ -97,7 +102,10 @@ class Report(Generic[P]):
             named = [each for relation in self.relations for each in (*relation.needs, relation)]
             beside = {each.name: each.read(events, values) for each in named if each.read}
             first = {each.name: (each.sql, _named_in(each.sql, values)) for each in named if each.sql}
-            answer = events.arrow(self._sql, _named_in(self._sql, values), beside=beside, first=first)
+            thread_mb = None if self.is_long else THREAD_MB
+            answer = events.arrow(
+                self._sql, _named_in(self._sql, values), beside=beside, first=first, thread_mb=thread_mb
+            )
             final = self.finish(answer, values) if self.finish else answer
         except ReportError as error:
             error.report = error.report or self.name
@@ -190,13 +198,14 @@ def _named_in(sql: str, values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name in named}
 
 
-def report(
+def report(  # noqa: PLR0913 - a report is declared once, by name
     *,
     columns: tuple[ReportColumn, ...],
     plot: PlotSpec | None = None,
     controls: tuple[str, ...] = (),
     finish: Finish | None = None,
     relations: tuple[Relation, ...] = (),
+    is_long: bool = False,
 ) -> Callable[[Callable[P, str]], Report[P]]:
     """Make a function a report.
 
@@ -210,10 +219,11 @@ def report(
         controls: The controls that it supports evidence for, from ``controls.csv``.
         finish: A function from the SQL's answer and the parameters to the final answer.
         relations: Tables beside ``events`` and ``catalogue`` that the SQL names.
+        is_long: Whether the answer grows with the log: rows for each event rather than for groups of them.
     """
 
     def decorate(body: Callable[P, str]) -> Report[P]:
-        return Report(body, columns, plot, controls, finish, relations)
+        return Report(body, columns, plot, controls, finish, relations, is_long=is_long)
 
     return decorate
 
