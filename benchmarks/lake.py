@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import functools
 import gzip
+import importlib.util
 import json
 import platform
 import statistics
@@ -18,6 +19,7 @@ import sys
 import tempfile
 import time
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +28,6 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import duckdb
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 import auditframe as af
 from auditframe.files import read_pages
@@ -34,11 +35,12 @@ from auditframe.flatten import flatten_texts
 from auditframe.lake.parquet import encode_partition, read_partition
 from auditframe.load import check_files, read_batches
 from auditframe.reports import REGISTRY
+from benchmarks import _dataframes
 from benchmarks._big_log import END, EVENTS_A_DAY, write_logs
 from benchmarks._memory import peak_mib
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     Took = tuple[float, float]
     Step = Callable[[Path], list[Took]]
@@ -60,8 +62,10 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.step:
         name, folder = asked.step
-        print(json.dumps(_measured(STEPS[name], Path(folder))))
+        print(json.dumps(_measured({**STEPS, "agree": _agree}[name], Path(folder))))
         return
+    for library in _dataframes.PEERS.keys() - PEERS:
+        print(f"{library} is left out: it is not installed (requirements/peers.lock).")
     sizes = asked.events or (QUICK_SIZES if asked.quick else SIZES)
     figures = [_of_size(events) for events in sizes]
     slopes = {key: _slopes(figures, key) for key in (*STEPS, "bytes")} if len(figures) > 1 else {}
@@ -85,6 +89,7 @@ def _of_size(events: int) -> dict[str, Any]:
                 files = [path for path in (folder / "lake").rglob("*") if path.is_file()]
                 found["bytes"] = sum(path.stat().st_size for path in files)
                 found["partitions"] = len(af.Lake(folder / "lake").partitions())
+        _in_a_process("agree", folder)
         return found
 
 
@@ -186,20 +191,32 @@ def _bare(folder: Path) -> list[Took]:
     return [_timed(run) for _ in range(3)]
 
 
-def _pandas(folder: Path) -> list[Took]:
-    """Answer `events_per_actor` with pandas, which reads no more columns than are needed."""
+def _data_frame(library: str) -> Step:
+    """Answer `events_per_actor` from the same files with a library of data frames."""
+
+    def step(folder: Path) -> list[Took]:
+        importlib.import_module(library)
+        lake = af.Lake(folder / "lake")
+        return [_timed(lambda: _dataframes.PEERS[library](list(lake.partitions().values()))) for _ in range(3)]
+
+    return step
+
+
+def _agree(folder: Path) -> list[Took]:
+    """Assert that each library of data frames answers what the report answers."""
+    lake = af.Lake(folder / "lake")
+    files = list(lake.partitions().values())
 
     def run() -> None:
-        files: Iterable[Path] = af.Lake(folder / "lake").partitions().values()
-        names = ["actor_email", "actor_id", "actor_api_key_id", "actor_kind", "effective_at", "id"]
-        frame = pa.concat_tables(pq.ParquetFile(path).read(columns=names) for path in files).to_pandas()
-        actor = frame["actor_email"].fillna(frame["actor_id"]).fillna(frame["actor_api_key_id"])
-        grouped = frame.assign(actor=actor).groupby(["actor", "actor_kind"], dropna=False)
-        grouped.agg(events=("id", "size"), first_at=("effective_at", "min"), last_at=("effective_at", "max"))
+        ours = REGISTRY["events_per_actor"].arrow(lake).to_pydict()
+        for library in PEERS:
+            answer = _dataframes.PEERS[library](files).to_pydict()
+            assert {name: answer[name] for name in ours} == ours, library  # noqa: S101 - else two questions are timed
 
     return [_timed(run)]
 
 
+PEERS = [library for library in _dataframes.PEERS if importlib.util.find_spec(library)]
 STEPS: dict[str, Step] = {
     "flatten": _flatten,
     "import": _import,
@@ -208,7 +225,7 @@ STEPS: dict[str, Step] = {
     "rebuild": _rebuild,
     **{name: _report(name) for name in REPORTS},
     "bare": _bare,
-    "pandas": _pandas,
+    **{library: _data_frame(library) for library in PEERS},
     "week": _week,
     "days": _days,
     "months": _months,
@@ -239,8 +256,8 @@ def _print(figures: list[dict[str, Any]], slopes: dict[str, dict[str, float]]) -
 def _write(figures: list[dict[str, Any]], slopes: dict[str, dict[str, float]]) -> None:
     facts = {
         "measured_at": datetime.now(UTC).strftime("%F"),
-        "software": f"auditframe {af.__version__}, DuckDB {duckdb.__version__}, pyarrow {pa.__version__}, "
-        f"Python {platform.python_version()}",
+        "software": ", ".join(f"{name} {version(name)}" for name in ("auditframe", "duckdb", "pyarrow", *PEERS))
+        + f", Python {platform.python_version()}",
         "slopes": _rounded(slopes),
         "figures": [_rounded(each) for each in figures],
     }

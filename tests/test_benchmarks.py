@@ -15,7 +15,7 @@ SAYS = {
     "anomalies": ("login_failure_anomalies", "5 failures in 10 minutes", "hourly median/MAD > 3.5", "quiet with any"),
     "flatten": ("auditframe.flatten", "pandas.json_normalize"),
     "reports": ("bare [s]", "peak [MiB]", "events_per_day"),
-    "lake": ("import", "merge", "verify", "rebuild", "of the JSONL", "gzip -9"),
+    "lake": ("import", "merge", "verify", "rebuild", "pandas", "polars", "of the JSONL", "gzip -9"),
     "collection": ("workers_8_s", "ratio", "sdk_cpu_us"),
     "startup": ("import auditframe", "auditframe --help", "auditframe report"),
     "reliability": ("random worlds", "races of four writers", "flipped bytes", "power cuts", "random sequences"),
