@@ -2,7 +2,8 @@
 
 Every figure comes from a process that does nothing else. Prints a row a step, and the slope of its cost: 1 is linear.
 Slopes are of processor time, which a busy machine alters less than the time that passes: over all sizes, and from the
-last but one to the last, where what every process costs at its start hides no growth.
+last but one to the last, where what every process costs at its start hides no growth. Peers that are not installed are
+left out: `make bench` installs them in an environment of its own.
 """
 
 from __future__ import annotations
