@@ -69,7 +69,7 @@ def main() -> None:
         print(f"{library} is left out: it is not installed (requirements/peers.lock).")
     sizes = asked.events or (QUICK_SIZES if asked.quick else SIZES)
     figures = [_of_size(events) for events in sizes]
-    slopes = {key: _slopes(figures, key) for key in (*STEPS, "bytes")} if len(figures) > 1 else {}
+    slopes = {key: slopes_of(figures, key) for key in (*STEPS, "bytes")} if len(figures) > 1 else {}
     _print(figures, slopes)
     if not asked.quick and not asked.events:
         _write(figures, slopes)
@@ -234,7 +234,7 @@ STEPS: dict[str, Step] = {
 """What is measured of a size, in this order: each works on the log, or on what the steps before have left."""
 
 
-def _slopes(figures: list[dict[str, Any]], key: str) -> dict[str, float]:
+def slopes_of(figures: list[dict[str, Any]], key: str) -> dict[str, float]:
     """Return the exponents with which a cost grows with the events: by least squares over all sizes, and at the end."""
     costs = np.log([each[key] if key == "bytes" else each[key]["took_cpu_s"] for each in figures])
     sizes = np.log([each["events"] for each in figures])
