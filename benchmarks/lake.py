@@ -1,6 +1,9 @@
 """How a lake's cost grows: import, increments, verify, rebuild and reports at 10,000 to 10 million events.
 
-Every figure comes from a process that does nothing else. Prints a row a size, and the slope of each cost: 1 is linear.
+Every figure comes from a process that does nothing else. Prints a row a step, and the slope of its cost: 1 is linear.
+Slopes are of processor time, which a busy machine alters less than the time that passes: over all sizes, and from the
+last but one to the last, where what every process costs at its start hides no growth. Peers that are not installed are
+left out: `make bench` installs them in an environment of its own.
 """
 
 from __future__ import annotations
@@ -8,6 +11,7 @@ from __future__ import annotations
 import argparse
 import functools
 import gzip
+import importlib.util
 import json
 import platform
 import statistics
@@ -16,6 +20,7 @@ import sys
 import tempfile
 import time
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +29,6 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import duckdb
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 import auditframe as af
 from auditframe.files import read_pages
@@ -32,11 +36,15 @@ from auditframe.flatten import flatten_texts
 from auditframe.lake.parquet import encode_partition, read_partition
 from auditframe.load import check_files, read_batches
 from auditframe.reports import REGISTRY
+from benchmarks import _dataframes
 from benchmarks._big_log import END, EVENTS_A_DAY, write_logs
 from benchmarks._memory import peak_mib
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
+
+    Took = tuple[float, float]
+    Step = Callable[[Path], list[Took]]
 
 RESULTS = Path(__file__).parent / "results"
 SIZES = (10_000, 100_000, 1_000_000, 10_000_000)
@@ -55,11 +63,13 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.step:
         name, folder = asked.step
-        print(json.dumps(_measured(STEPS[name], Path(folder))))
+        print(json.dumps(_measured({**STEPS, "agree": _agree}[name], Path(folder))))
         return
+    for library in _dataframes.PEERS.keys() - PEERS:
+        print(f"{library} is left out: it is not installed (requirements/peers.lock).")
     sizes = asked.events or (QUICK_SIZES if asked.quick else SIZES)
     figures = [_of_size(events) for events in sizes]
-    slopes = {key: _slope(figures, key) for key in (*STEPS, "bytes")} if len(figures) > 1 else {}
+    slopes = {key: slopes_of(figures, key) for key in (*STEPS, "bytes")} if len(figures) > 1 else {}
     _print(figures, slopes)
     if not asked.quick and not asked.events:
         _write(figures, slopes)
@@ -80,6 +90,7 @@ def _of_size(events: int) -> dict[str, Any]:
                 files = [path for path in (folder / "lake").rglob("*") if path.is_file()]
                 found["bytes"] = sum(path.stat().st_size for path in files)
                 found["partitions"] = len(af.Lake(folder / "lake").partitions())
+        _in_a_process("agree", folder)
         return found
 
 
@@ -89,24 +100,20 @@ def _in_a_process(step: str, folder: Path) -> Any:
     return json.loads(done.stdout)
 
 
-def _measured(step: Callable[[Path], list[float]], folder: Path) -> dict[str, float]:
-    """Return the median of what a step says it took [s], its processor time [s], and the peak of memory [MiB]."""
-    began = time.process_time()
-    took_s = step(folder)
-    return {
-        "took_s": statistics.median(took_s),
-        "cpu_s": time.process_time() - began,
-        "peak_mib": peak_mib(),
-    }
+def _measured(step: Step, folder: Path) -> dict[str, float]:
+    """Return the medians of what a step says its runs took [s], and the peak of memory [MiB]."""
+    took_s, took_cpu_s = map(statistics.median, zip(*step(folder), strict=True))
+    return {"took_s": took_s, "took_cpu_s": took_cpu_s, "peak_mib": peak_mib()}
 
 
-def _timed(run: Callable[[], object]) -> float:
-    began = time.perf_counter()
+def _timed(run: Callable[[], object]) -> Took:
+    """Return the time that passes, and that of all processors together [s]."""
+    began, began_cpu = time.perf_counter(), time.process_time()
     run()
-    return time.perf_counter() - began
+    return time.perf_counter() - began, time.process_time() - began_cpu
 
 
-def _flatten(folder: Path) -> list[float]:
+def _flatten(folder: Path) -> list[Took]:
     def run() -> None:
         for page in read_pages([folder / "log.jsonl"]):
             flatten_texts(page.events)
@@ -114,7 +121,7 @@ def _flatten(folder: Path) -> list[float]:
     return [_timed(run)]
 
 
-def _import(folder: Path) -> list[float]:
+def _import(folder: Path) -> list[Took]:
     return [_timed(lambda: _add(folder, folder / "log.jsonl"))]
 
 
@@ -128,40 +135,40 @@ def _add(folder: Path, log: Path) -> None:
         writer.commit("import")
 
 
-def _merge(folder: Path) -> list[float]:
+def _merge(folder: Path) -> list[Took]:
     logs = [folder / f"next-{number}.jsonl" for number in range(INCREMENTS)]
     return [_timed(functools.partial(_add, folder, log)) for log in logs]
 
 
-def _verify(folder: Path) -> list[float]:
+def _verify(folder: Path) -> list[Took]:
     def run() -> None:
         assert af.Lake(folder / "lake").verify() == ()  # noqa: S101 - a faulty lake is measured for nothing
 
     return [_timed(run)]
 
 
-def _rebuild(folder: Path) -> list[float]:
+def _rebuild(folder: Path) -> list[Took]:
     return [_timed(af.Lake(folder / "lake").rebuild)]
 
 
-def _report(name: str) -> Callable[[Path], list[float]]:
-    def step(folder: Path) -> list[float]:
+def _report(name: str) -> Step:
+    def step(folder: Path) -> list[Took]:
         lake = af.Lake(folder / "lake")
         return [_timed(lambda: REGISTRY[name].arrow(lake)) for _ in range(3)]
 
     return step
 
 
-def _week(folder: Path) -> list[float]:
+def _week(folder: Path) -> list[Took]:
     window = af.Lake(folder / "lake").window(END - timedelta(days=7), END)
     return [_timed(lambda: REGISTRY["events_per_actor"].arrow(window)) for _ in range(3)]
 
 
-def _days(folder: Path) -> list[float]:
+def _days(folder: Path) -> list[Took]:
     return [_timed(lambda: REGISTRY["events_per_day"].arrow(af.Lake(folder / "lake"))) for _ in range(3)]
 
 
-def _months(folder: Path) -> list[float]:
+def _months(folder: Path) -> list[Took]:
     """Ask the same of the same events in a file a month."""
     months: dict[str, list[Path]] = {}
     for day, path in af.Lake(folder / "lake").partitions().items():
@@ -173,7 +180,7 @@ def _months(folder: Path) -> list[float]:
     return [_timed(lambda: REGISTRY["events_per_day"].arrow(folder / "months" / "*.parquet")) for _ in range(3)]
 
 
-def _bare(folder: Path) -> list[float]:
+def _bare(folder: Path) -> list[Took]:
     """Read the columns of `events_per_actor` from the same files."""
     columns = ", ".join(f"max({name})" for name in REGISTRY["events_per_actor"].reads)
 
@@ -185,21 +192,33 @@ def _bare(folder: Path) -> list[float]:
     return [_timed(run) for _ in range(3)]
 
 
-def _pandas(folder: Path) -> list[float]:
-    """Answer `events_per_actor` with pandas, which reads no more columns than are needed."""
+def _data_frame(library: str) -> Step:
+    """Answer `events_per_actor` from the same files with a library of data frames."""
+
+    def step(folder: Path) -> list[Took]:
+        importlib.import_module(library)
+        lake = af.Lake(folder / "lake")
+        return [_timed(lambda: _dataframes.PEERS[library](list(lake.partitions().values()))) for _ in range(3)]
+
+    return step
+
+
+def _agree(folder: Path) -> list[Took]:
+    """Assert that each library of data frames answers what the report answers."""
+    lake = af.Lake(folder / "lake")
+    files = list(lake.partitions().values())
 
     def run() -> None:
-        files: Iterable[Path] = af.Lake(folder / "lake").partitions().values()
-        names = ["actor_email", "actor_id", "actor_api_key_id", "actor_kind", "effective_at", "id"]
-        frame = pa.concat_tables(pq.ParquetFile(path).read(columns=names) for path in files).to_pandas()
-        actor = frame["actor_email"].fillna(frame["actor_id"]).fillna(frame["actor_api_key_id"])
-        grouped = frame.assign(actor=actor).groupby(["actor", "actor_kind"], dropna=False)
-        grouped.agg(events=("id", "size"), first_at=("effective_at", "min"), last_at=("effective_at", "max"))
+        ours = REGISTRY["events_per_actor"].arrow(lake).to_pydict()
+        for library in PEERS:
+            answer = _dataframes.PEERS[library](files).to_pydict()
+            assert {name: answer[name] for name in ours} == ours, library  # noqa: S101 - else two questions are timed
 
     return [_timed(run)]
 
 
-STEPS: dict[str, Callable[[Path], list[float]]] = {
+PEERS = [library for library in _dataframes.PEERS if importlib.util.find_spec(library)]
+STEPS: dict[str, Step] = {
     "flatten": _flatten,
     "import": _import,
     "merge": _merge,
@@ -207,7 +226,7 @@ STEPS: dict[str, Callable[[Path], list[float]]] = {
     "rebuild": _rebuild,
     **{name: _report(name) for name in REPORTS},
     "bare": _bare,
-    "pandas": _pandas,
+    **{library: _data_frame(library) for library in PEERS},
     "week": _week,
     "days": _days,
     "months": _months,
@@ -215,41 +234,43 @@ STEPS: dict[str, Callable[[Path], list[float]]] = {
 """What is measured of a size, in this order: each works on the log, or on what the steps before have left."""
 
 
-def _slope(figures: list[dict[str, Any]], key: str) -> float:
-    """Return the exponent with which a cost grows with the events, by least squares over all sizes."""
-    costs = [each[key] if key == "bytes" else each[key]["took_s"] for each in figures]
-    return float(np.polyfit(np.log([each["events"] for each in figures]), np.log(costs), 1)[0])
+def slopes_of(figures: list[dict[str, Any]], key: str) -> dict[str, float]:
+    """Return the exponents with which a cost grows with the events: by least squares over all sizes, and at the end."""
+    costs = np.log([each[key] if key == "bytes" else each[key]["took_cpu_s"] for each in figures])
+    sizes = np.log([each["events"] for each in figures])
+    return {name: float(np.polyfit(sizes[some:], costs[some:], 1)[0]) for name, some in (("all", 0), ("last", -2))}
 
 
-def _print(figures: list[dict[str, Any]], slopes: dict[str, float]) -> None:
-    names = list(STEPS)
-    print(f"{'events':>12}" + "".join(f"{name:>18}" for name in names) + "   [s], peak [MiB]")
-    for each in figures:
-        cells = (f"{each[name]['took_s']:.2f}, {each[name]['peak_mib']:.0f}" for name in names)
-        print(f"{each['events']:>12,}" + "".join(f"{cell:>18}" for cell in cells))
-    if slopes:
-        print(f"{'slope':>12}" + "".join(f"{slopes[name]:>18.2f}" for name in names))
+def _print(figures: list[dict[str, Any]], slopes: dict[str, dict[str, float]]) -> None:
+    sizes = "".join(f"{each['events']:>24,}" for each in figures)
+    print(f"{'':20}{sizes}{'slope':>8}{'last':>8}   time [s], CPU [s], peak [MiB]")
+    for step in STEPS:
+        times = ((each[step]["took_s"], each[step]["took_cpu_s"], each[step]["peak_mib"]) for each in figures)
+        cells = (f"{took_s:.2f}, {took_cpu_s:.2f}, {peak:.0f}" for took_s, took_cpu_s, peak in times)
+        grown = "".join(f"{slope:8.2f}" for slope in slopes.get(step, {}).values())
+        print(f"{step:20}" + "".join(f"{cell:>24}" for cell in cells) + grown)
     for each in figures:
         gzipped = each["gzip_bytes"] and f", {each['bytes'] / each['gzip_bytes']:.2f} x gzip -9"
         print(f"{each['events']:>12,} events: 1/{each['log_bytes'] / each['bytes']:.1f} of the JSONL{gzipped or ''}")
 
 
-def _write(figures: list[dict[str, Any]], slopes: dict[str, float]) -> None:
+def _write(figures: list[dict[str, Any]], slopes: dict[str, dict[str, float]]) -> None:
     facts = {
         "measured_at": datetime.now(UTC).strftime("%F"),
-        "software": f"auditframe {af.__version__}, DuckDB {duckdb.__version__}, pyarrow {pa.__version__}, "
-        f"Python {platform.python_version()}",
-        "slopes": {key: round(slope, 2) for key, slope in slopes.items()},
-        "figures": [
-            {
-                key: {name: round(number, 3) for name, number in value.items()} if isinstance(value, dict) else value
-                for key, value in each.items()
-            }
-            for each in figures
-        ],
+        "software": ", ".join(f"{name} {version(name)}" for name in ("auditframe", "duckdb", "pyarrow", *PEERS))
+        + f", Python {platform.python_version()}",
+        "slopes": _rounded(slopes),
+        "figures": [_rounded(each) for each in figures],
     }
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "lake.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+
+
+def _rounded(facts: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: {name: round(number, 3) for name, number in value.items()} if isinstance(value, dict) else value
+        for key, value in facts.items()
+    }
 
 
 if __name__ == "__main__":

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from docs._pages import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def reliability_table() -> str:
     """Give the figures of the last soak, a row for each thing that was tried."""
-    facts = _results("reliability")
+    facts = results("reliability")
     lines = ["| what | tried | failed | seeds | measured with | on |", "| --- | --: | --: | --- | --- | --- |"]
     for each in facts["figures"]:
         numbers = f"{each['tried']:,} | {len(each['failed'])}"
@@ -20,7 +23,7 @@ def reliability_table() -> str:
 
 def performance_table() -> str:
     """Give the figures of the last run of ``benchmarks/reports.py``, a row a report."""
-    facts = _results("reports")
+    facts = results("reports")
     limit = facts["limit"]
     lines = [
         f"{facts['events']:,} events, {facts['software']}, {facts['measured_at']}; median of {facts['rounds']}.\n",
@@ -38,7 +41,7 @@ def performance_table() -> str:
 
 def flatten_table() -> str:
     """Give the figures of the last run of ``benchmarks/flatten.py``, a row a peer."""
-    facts = _results("flatten")
+    facts = results("flatten")
     ours = facts["figures"][0]
     lines = [
         f"{facts['events']:,} events, {facts['size_mib']:.0f} MiB of JSON; {facts['software']}; "
@@ -54,27 +57,32 @@ def flatten_table() -> str:
 
 def lake_table() -> str:
     """Give the figures of the last run of ``benchmarks/lake.py``, a row for each thing that is done."""
-    facts = _results("lake")
+    facts = results("lake")
     sizes = facts["figures"]
     steps = [key for key, value in sizes[0].items() if isinstance(value, dict)]
     lines = [
-        f"{facts['software']}; {facts['measured_at']}; time [s], and the peak of memory [MiB].\n",
-        "| | " + " | ".join(f"{each['events']:,} events" for each in sizes) + " | slope |",
-        "| --- " + "| --: " * (len(sizes) + 1) + "|",
+        f"{facts['software']}; {facts['measured_at']}; time [s], peak of memory [MiB], CPU [s] at the largest size.\n",
+        "| | " + " | ".join(f"{each['events']:,} events" for each in sizes) + " | CPU | slope | last |",
+        "| --- " + "| --: " * (len(sizes) + 3) + "|",
     ]
     for step in steps:
         cells = (f"{each[step]['took_s']:.2f}, {each[step]['peak_mib']:.0f}" for each in sizes)
-        lines.append(f"| {step.replace('_', ' ')} | {' | '.join(cells)} | {facts['slopes'][step]:.2f} |")
+        cpu_s, grown = sizes[-1][step]["took_cpu_s"], _slopes(facts["slopes"][step])
+        lines.append(f"| {step.replace('_', ' ')} | {' | '.join(cells)} | {cpu_s:.2f} | {grown} |")
     times = (f"1/{each['log_bytes'] / each['bytes']:.1f}" for each in sizes)
     gzipped = (f"{each['bytes'] / each['gzip_bytes']:.2f}" if each["gzip_bytes"] else "" for each in sizes)
-    lines.append(f"| size, of the JSON lines | {' | '.join(times)} | {facts['slopes']['bytes']:.2f} |")
-    lines.append(f"| size, of them as gzip -9 | {' | '.join(gzipped)} | |")
+    lines.append(f"| size, of the JSON lines | {' | '.join(times)} | | {_slopes(facts['slopes']['bytes'])} |")
+    lines.append(f"| size, of them as gzip -9 | {' | '.join(gzipped)} | | | |")
     return "\n".join(lines) + "\n"
+
+
+def _slopes(of: Mapping[str, float]) -> str:
+    return f"{of['all']:.2f} | {of['last']:.2f}"
 
 
 def startup_table() -> str:
     """Give the figures of the last run of ``benchmarks/startup.py``, a row a command."""
-    facts = _results("startup")
+    facts = results("startup")
     lines = [
         f"{facts['software']}; {facts['measured_at']}; median of {facts['rounds']} processes each.\n",
         "| | time [ms] |",
@@ -84,6 +92,7 @@ def startup_table() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _results(name: str) -> dict[str, Any]:
+def results(name: str) -> dict[str, Any]:
+    """Return what a benchmark or the soak has written down."""
     found: dict[str, Any] = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text("utf-8"))
     return found

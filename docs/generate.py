@@ -1,7 +1,8 @@
 """Writes the generated parts of the documentation; with ``--check``, names each part that is not up to date.
 
 The reference pages and the marked sections are loops over the registries, the outputs are what the pages' own blocks
-print, and the plots are drawn from the made-up organization. A plot is checked by a hash of the answer that was drawn.
+print, and the plots are drawn from the made-up organization, one from a benchmark. A plot is checked by a hash of what
+was drawn.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from auditframe.plots import figure_of
 from auditframe.reports import Marks
+from docs import _growth
 from docs._pages import ROOT, endpoint, run_page
 from docs._reference import PAGES, sections
 from docs._reports import pictured
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     import pyarrow as pa
+    from matplotlib.figure import Figure
 
     from auditframe.reports import Report
 
@@ -87,32 +90,39 @@ def handwritten_pages() -> list[Path]:
 
 def image_files() -> Iterator[Path]:
     """Yield the file of every plot."""
-    return (IMAGES / f"{name}.png" for name in drawable())
+    return (IMAGES / f"{name}.png" for name in (*drawable(), _growth.NAME))
 
 
 def drawn_images() -> Iterator[tuple[Path, bytes]]:
     """Draw every plot."""
-    shown = drawable()
-    for name, (report, answer) in shown.items():
+    for name, figure in _figures():
         content = io.BytesIO()
-        beside = shown[report.plot.beside][1] if isinstance(report.plot, Marks) else None
-        figure_of(report, answer, beside=beside).savefig(content, format="png", dpi=DPI, metadata={"Software": None})
+        figure.savefig(content, format="png", dpi=DPI, metadata={"Software": None})
         yield IMAGES / f"{name}.png", content.getvalue()
 
 
+def _figures() -> Iterator[tuple[str, Figure]]:
+    shown = drawable()
+    for name, (report, answer) in shown.items():
+        beside = shown[report.plot.beside][1] if isinstance(report.plot, Marks) else None
+        yield name, figure_of(report, answer, beside=beside)
+    yield _growth.NAME, _growth.growth_figure(_growth.growth_lines())
+
+
 def drawable() -> Mapping[str, tuple[Report[Any], pa.Table]]:
-    """Return what is drawn, by the name of the image."""
+    """Return the answers that are drawn, by the name of the image."""
     return {name: shown for name, shown in pictured().items() if shown[0].plot and shown[1].num_rows}
 
 
 def answers_json() -> str:
-    """Return the hash of each answer that is drawn."""
-    digests = {name: _digest(answer) for name, (_, answer) in drawable().items()}
+    """Return the hash of all that is drawn, by the name of the image."""
+    digests = {name: _digest(answer.to_pylist()) for name, (_, answer) in drawable().items()}
+    digests[_growth.NAME] = _digest(_growth.growth_lines())
     return json.dumps(digests, indent=2) + "\n"
 
 
-def _digest(answer: pa.Table) -> str:
-    return sha256(json.dumps(answer.to_pylist(), default=str, sort_keys=True).encode()).hexdigest()
+def _digest(rows: list[dict[str, Any]]) -> str:
+    return sha256(json.dumps(rows, default=str, sort_keys=True).encode()).hexdigest()
 
 
 def _filled(found: re.Match[str]) -> str:
