@@ -22,18 +22,16 @@ import time
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import duckdb
 import numpy as np
-import pyarrow as pa
 
 import auditframe as af
 from auditframe.files import read_pages
 from auditframe.flatten import flatten_texts
-from auditframe.lake.parquet import encode_partition, read_partition
 from auditframe.load import check_files, read_batches
 from auditframe.reports import REGISTRY
 from benchmarks import _dataframes
@@ -43,6 +41,7 @@ from benchmarks._memory import peak_mib
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    Grain = Literal["day", "month"]
     Took = tuple[float, float]
     Step = Callable[[Path], list[Took]]
 
@@ -51,6 +50,8 @@ SIZES = (10_000, 100_000, 1_000_000, 10_000_000)
 QUICK_SIZES = (2_000,)
 INCREMENTS = 5
 REPORTS = ("events_per_actor", "login_failures", "first_seen")
+MONTHS = ", months"  # what is done to the same events in a lake with a file a month
+BYTES = ("bytes_of_days", "bytes_of_months")
 GZIPPED_AT_MOST = 1_000_000  # above, gzip alone takes minutes and says the same
 
 
@@ -69,7 +70,7 @@ def main() -> None:
         print(f"{library} is left out: it is not installed (requirements/peers.lock).")
     sizes = asked.events or (QUICK_SIZES if asked.quick else SIZES)
     figures = [_of_size(events) for events in sizes]
-    slopes = {key: slopes_of(figures, key) for key in (*STEPS, "bytes")} if len(figures) > 1 else {}
+    slopes = {key: slopes_of(figures, key) for key in (*STEPS, *BYTES)} if len(figures) > 1 else {}
     _print(figures, slopes)
     if not asked.quick and not asked.events:
         _write(figures, slopes)
@@ -86,10 +87,10 @@ def _of_size(events: int) -> dict[str, Any]:
             found["gzip_bytes"] = len(gzip.compress(logs[0].read_bytes(), compresslevel=9))
         for step in STEPS:
             found[step] = _in_a_process(step, folder)
-            if step == "import":
-                files = [path for path in (folder / "lake").rglob("*") if path.is_file()]
-                found["bytes"] = sum(path.stat().st_size for path in files)
-                found["partitions"] = len(af.Lake(folder / "lake").partitions())
+            if step.startswith("import"):
+                grain = "month" if step.endswith(MONTHS) else "day"
+                files = [path for path in (folder / grain).rglob("*") if path.is_file()]
+                found[f"bytes_of_{grain}s"] = sum(path.stat().st_size for path in files)
         _in_a_process("agree", folder)
         return found
 
@@ -121,83 +122,71 @@ def _flatten(folder: Path) -> list[Took]:
     return [_timed(run)]
 
 
-def _import(folder: Path) -> list[Took]:
-    return [_timed(lambda: _add(folder, folder / "log.jsonl"))]
+def _import(folder: Path, grain: Grain = "day") -> list[Took]:
+    return [_timed(lambda: _add(folder, folder / "log.jsonl", grain))]
 
 
-def _add(folder: Path, log: Path) -> None:
+def _add(folder: Path, log: Path, grain: Grain) -> None:
     """Do what ``auditframe import`` does."""
     check_files([log])
-    with af.Lake(folder / "lake").writer() as writer:
+    with _lake(folder, grain).writer() as writer:
         for batch in read_batches([log]):
             writer.add(batch)
             del batch
         writer.commit("import")
 
 
-def _merge(folder: Path) -> list[Took]:
+def _lake(folder: Path, grain: Grain = "day") -> af.Lake:
+    return af.Lake(folder / grain, partition=grain)
+
+
+def _merge(folder: Path, grain: Grain = "day") -> list[Took]:
     logs = [folder / f"next-{number}.jsonl" for number in range(INCREMENTS)]
-    return [_timed(functools.partial(_add, folder, log)) for log in logs]
+    return [_timed(functools.partial(_add, folder, log, grain)) for log in logs]
 
 
 def _verify(folder: Path) -> list[Took]:
     def run() -> None:
-        assert af.Lake(folder / "lake").verify() == ()  # noqa: S101 - a faulty lake is measured for nothing
+        assert _lake(folder).verify() == ()  # noqa: S101 - a faulty lake is measured for nothing
 
     return [_timed(run)]
 
 
 def _rebuild(folder: Path) -> list[Took]:
-    return [_timed(af.Lake(folder / "lake").rebuild)]
+    return [_timed(_lake(folder).rebuild)]
 
 
-def _report(name: str) -> Step:
+def _report(name: str, grain: Grain = "day") -> Step:
     def step(folder: Path) -> list[Took]:
-        lake = af.Lake(folder / "lake")
+        lake = _lake(folder, grain)
         return [_timed(lambda: REGISTRY[name].arrow(lake)) for _ in range(3)]
 
     return step
 
 
 def _week(folder: Path) -> list[Took]:
-    window = af.Lake(folder / "lake").window(END - timedelta(days=7), END)
+    window = _lake(folder).window(END - timedelta(days=7), END)
     return [_timed(lambda: REGISTRY["events_per_actor"].arrow(window)) for _ in range(3)]
 
 
-def _days(folder: Path) -> list[Took]:
-    return [_timed(lambda: REGISTRY["events_per_day"].arrow(af.Lake(folder / "lake"))) for _ in range(3)]
-
-
-def _months(folder: Path) -> list[Took]:
-    """Ask the same of the same events in a file a month."""
-    months: dict[str, list[Path]] = {}
-    for day, path in af.Lake(folder / "lake").partitions().items():
-        months.setdefault(day[:7], []).append(path)
-    for month, paths in months.items():
-        target = folder / "months" / f"{month}.parquet"
-        target.parent.mkdir(exist_ok=True)
-        target.write_bytes(encode_partition(pa.concat_tables(read_partition(path, path=path) for path in paths)))
-    return [_timed(lambda: REGISTRY["events_per_day"].arrow(folder / "months" / "*.parquet")) for _ in range(3)]
-
-
-def _bare(folder: Path) -> list[Took]:
+def _bare(folder: Path, grain: Grain = "day") -> list[Took]:
     """Read the columns of `events_per_actor` from the same files."""
     columns = ", ".join(f"max({name})" for name in REGISTRY["events_per_actor"].reads)
 
     def run() -> None:
         with duckdb.connect() as connection:
             connection.execute("SET TimeZone = 'UTC'")
-            connection.sql(f"SELECT {columns} FROM read_parquet('{folder}/lake/events/**/*.parquet')").fetchnumpy()  # noqa: S608
+            connection.sql(f"SELECT {columns} FROM read_parquet('{folder}/{grain}/events/**/*.parquet')").fetchnumpy()  # noqa: S608
 
     return [_timed(run) for _ in range(3)]
 
 
-def _data_frame(library: str) -> Step:
+def _data_frame(library: str, grain: Grain = "day") -> Step:
     """Answer `events_per_actor` from the same files with a library of data frames."""
 
     def step(folder: Path) -> list[Took]:
         importlib.import_module(library)
-        lake = af.Lake(folder / "lake")
+        lake = _lake(folder, grain)
         return [_timed(lambda: _dataframes.PEERS[library](list(lake.partitions().values()))) for _ in range(3)]
 
     return step
@@ -205,7 +194,7 @@ def _data_frame(library: str) -> Step:
 
 def _agree(folder: Path) -> list[Took]:
     """Assert that each library of data frames answers what the report answers."""
-    lake = af.Lake(folder / "lake")
+    lake = _lake(folder)
     files = list(lake.partitions().values())
 
     def run() -> None:
@@ -228,30 +217,36 @@ STEPS: dict[str, Step] = {
     "bare": _bare,
     **{library: _data_frame(library) for library in PEERS},
     "week": _week,
-    "days": _days,
-    "months": _months,
+    "events_per_day": _report("events_per_day"),
+    f"import{MONTHS}": functools.partial(_import, grain="month"),
+    f"merge{MONTHS}": functools.partial(_merge, grain="month"),
+    **{f"{name}{MONTHS}": _report(name, "month") for name in (*REPORTS, "events_per_day")},
+    f"bare{MONTHS}": functools.partial(_bare, grain="month"),
+    **{f"{library}{MONTHS}": _data_frame(library, "month") for library in PEERS},
 }
 """What is measured of a size, in this order: each works on the log, or on what the steps before have left."""
 
 
 def slopes_of(figures: list[dict[str, Any]], key: str) -> dict[str, float]:
     """Return the exponents with which a cost grows with the events: by least squares over all sizes, and at the end."""
-    costs = np.log([each[key] if key == "bytes" else each[key]["took_cpu_s"] for each in figures])
+    costs = np.log([each[key] if key in BYTES else each[key]["took_cpu_s"] for each in figures])
     sizes = np.log([each["events"] for each in figures])
     return {name: float(np.polyfit(sizes[some:], costs[some:], 1)[0]) for name, some in (("all", 0), ("last", -2))}
 
 
 def _print(figures: list[dict[str, Any]], slopes: dict[str, dict[str, float]]) -> None:
     sizes = "".join(f"{each['events']:>24,}" for each in figures)
-    print(f"{'':20}{sizes}{'slope':>8}{'last':>8}   time [s], CPU [s], peak [MiB]")
+    print(f"{'':26}{sizes}{'slope':>8}{'last':>8}   time [s], CPU [s], peak [MiB]")
     for step in STEPS:
         times = ((each[step]["took_s"], each[step]["took_cpu_s"], each[step]["peak_mib"]) for each in figures)
         cells = (f"{took_s:.2f}, {took_cpu_s:.2f}, {peak:.0f}" for took_s, took_cpu_s, peak in times)
         grown = "".join(f"{slope:8.2f}" for slope in slopes.get(step, {}).values())
-        print(f"{step:20}" + "".join(f"{cell:>24}" for cell in cells) + grown)
+        print(f"{step:26}" + "".join(f"{cell:>24}" for cell in cells) + grown)
     for each in figures:
-        gzipped = each["gzip_bytes"] and f", {each['bytes'] / each['gzip_bytes']:.2f} x gzip -9"
-        print(f"{each['events']:>12,} events: 1/{each['log_bytes'] / each['bytes']:.1f} of the JSONL{gzipped or ''}")
+        for key in BYTES:
+            gzipped = each["gzip_bytes"] and f", {each[key] / each['gzip_bytes']:.2f} x gzip -9"
+            size = f"1/{each['log_bytes'] / each[key]:.1f} of the JSONL{gzipped or ''}"
+            print(f"{each['events']:>12,} events, {key.replace('_', ' ')}: {size}")
 
 
 def _write(figures: list[dict[str, Any]], slopes: dict[str, dict[str, float]]) -> None:
