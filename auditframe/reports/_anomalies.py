@@ -104,7 +104,7 @@ def _rows_of(answer: pa.Table) -> Rows:
 
     There may be many attempts, and a dictionary with an aware time for each would take most of the time.
     """
-    attempts = answer["attempts"].combine_chunks()
+    attempts: Any = answer["attempts"].combine_chunks()
     times, ids = attempts.values.field("at").cast(pa.int64()).to_pylist(), attempts.values.field("id").to_pylist()
     steps, ends = list(zip(times, ids, strict=True)), attempts.offsets.to_pylist()
     rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
