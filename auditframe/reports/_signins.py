@@ -80,8 +80,7 @@ _HOMES = Relation(
                 actor,
                 ip_address,
                 min(first_login) AS first_login,
-                arg_min(network, first_login) AS network,
-                arg_min(client, first_login) AS client
+                arg_min({'network': network, 'client': client}, first_login) AS had
             FROM haunts
             WHERE ip_address IS NOT NULL
             GROUP BY actor, ip_address
@@ -94,20 +93,20 @@ _HOMES = Relation(
                 WHEN coalesce(crowd.since < first_login, false) THEN 0
                 ELSE 1
                     + CASE
-                        WHEN network IS NULL
+                        WHEN had.network IS NULL
                             OR coalesce(seen.since < first_login, false)
                             OR coalesce(nets.since < first_login, false) THEN 0
                         ELSE 1
                     END
-                    + CASE WHEN client IS NULL OR coalesce(used.since < first_login, false) THEN 0 ELSE 1 END
+                    + CASE WHEN had.client IS NULL OR coalesce(used.since < first_login, false) THEN 0 ELSE 1 END
             END AS strangeness
         FROM firsts
         LEFT JOIN familiar AS crowd ON crowd.aspect = 'address' AND crowd.value = ip_address AND crowd.actor IS NULL
         LEFT JOIN familiar AS seen
-            ON seen.aspect = 'network' AND seen.value = network AND seen.actor = firsts.actor
-        LEFT JOIN familiar AS nets ON nets.aspect = 'network' AND nets.value = network AND nets.actor IS NULL
+            ON seen.aspect = 'network' AND seen.value = had.network AND seen.actor = firsts.actor
+        LEFT JOIN familiar AS nets ON nets.aspect = 'network' AND nets.value = had.network AND nets.actor IS NULL
         LEFT JOIN familiar AS used
-            ON used.aspect = 'client' AND used.value = client AND used.actor = firsts.actor
+            ON used.aspect = 'client' AND used.value = had.client AND used.actor = firsts.actor
     """,
 )
 
