@@ -228,11 +228,13 @@ def login_failure_anomalies(*, fdr: float = 0.01, history_days: int = 30) -> str
             GROUP BY tries.account, tries.run, place
         ),
         answers AS (
-            SELECT trails.account AS account, starts_s, step AS answer
-            FROM trails JOIN homes ON homes.account = trails.account AND homes.place = trails.place
-            WHERE trails.strangeness > 0 AND step > last_failure AND at_s - last_s <= 86400
+            SELECT trails.account AS account, starts_s, {'at': effective_at, 'id': id} AS answer
+            FROM trails
+            JOIN homes ON homes.account = trails.account AND homes.place = trails.place
+            JOIN steps ON steps.step = homes.step
+            WHERE trails.strangeness > 0 AND homes.step > last_failure AND at_s - last_s <= 86400
             UNION
-            SELECT trails.account, starts_s, min(step)
+            SELECT trails.account, starts_s, min({'at': effective_at, 'id': id})
             FROM trails
             JOIN haunts ON haunts.account = trails.account AND haunts.place = trails.place
             JOIN steps ON steps.haunt = haunts.haunt AND entered
@@ -323,10 +325,8 @@ def login_failure_anomalies(*, fdr: float = 0.01, history_days: int = 30) -> str
         JOIN haunts ON haunts.haunt = steps.haunt
         GROUP BY actor, tries.run
         UNION ALL
-        SELECT 'answer', actor, starts_s, NULL, NULL, list({'at': effective_at, 'id': id}), NULL
-        FROM answers
-        JOIN steps ON step = answer
-        JOIN accounts ON accounts.account = answers.account
+        SELECT 'answer', actor, starts_s, NULL, NULL, list(answer), NULL
+        FROM answers JOIN accounts ON accounts.account = answers.account
         GROUP BY actor, starts_s
         UNION ALL
         SELECT
