@@ -20,9 +20,12 @@ _HAUNTS = Relation(
         "client": pa.string(),
         "logins": pa.int64(),
         "first_login_at": _INSTANT,
+        "let_in": pa.list_(pa.int32()),
+        "kept_out": pa.list_(pa.int32()),
     },
     "What somebody signed in with or tried to: an account, an address, a network (its number) and a client; numbers "
-    "for the whole, the account and the address; and how often, and since when, it was let in.",
+    "for the whole, the account and the address; how often, and since when, it was let in; and the ten minutes since "
+    "1970 of each time that it was, or was not.",
     sql="""
         SELECT
             CAST(row_number() OVER (ORDER BY actor, ip_address, network, client) AS INTEGER) AS haunt,
@@ -34,7 +37,9 @@ _HAUNTS = Relation(
             network,
             client,
             logins,
-            first_login_at
+            first_login_at,
+            let_in,
+            kept_out
         FROM (
             SELECT
                 coalesce(actor_email, actor_id, actor_api_key_id) AS actor,
@@ -42,7 +47,10 @@ _HAUNTS = Relation(
                 ip_asn AS network,
                 user_agent AS client,
                 count(CASE WHEN effect = 'login' THEN 1 END) AS logins,
-                min(CASE WHEN effect = 'login' THEN effective_at END) AS first_login_at
+                min(CASE WHEN effect = 'login' THEN effective_at END) AS first_login_at,
+                list(CAST(floor(epoch(effective_at) / 600) AS INTEGER)) FILTER (WHERE effect = 'login') AS let_in,
+                list(CAST(floor(epoch(effective_at) / 600) AS INTEGER)) FILTER (WHERE effect = 'login_failed')
+                    AS kept_out
             FROM events JOIN catalogue ON catalogue.type = events.type
             WHERE effect IN ('login', 'login_failed')
             GROUP BY coalesce(actor_email, actor_id, actor_api_key_id), ip_address, ip_asn, user_agent
@@ -55,15 +63,9 @@ _ATTEMPTS = Relation(
     {"account": pa.int32(), "ten": pa.int32(), "entered": pa.bool_()},
     "Whose sign-in it was, in which ten minutes since 1970, and whether it succeeded.",
     sql="""
-        SELECT
-            account,
-            CAST(floor(epoch(effective_at) / 600) AS INTEGER) AS ten,
-            effect = 'login' AS entered
-        FROM events
-        JOIN catalogue ON catalogue.type = events.type
-        LEFT JOIN (SELECT DISTINCT account, actor FROM haunts) AS accounts
-            ON actor = coalesce(actor_email, actor_id, actor_api_key_id)
-        WHERE effect IN ('login', 'login_failed')
+        SELECT account, ten, true AS entered FROM haunts CROSS JOIN unnest(let_in) AS tens(ten)
+        UNION ALL
+        SELECT account, ten, false FROM haunts CROSS JOIN unnest(kept_out) AS tens(ten)
     """,
 )
 
