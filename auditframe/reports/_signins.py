@@ -58,17 +58,6 @@ _HAUNTS = Relation(
     """,
 )
 
-_ATTEMPTS = Relation(
-    "attempts",
-    {"account": pa.int32(), "ten": pa.int32(), "entered": pa.bool_()},
-    "Whose sign-in it was, in which ten minutes since 1970, and whether it succeeded.",
-    sql="""
-        SELECT account, ten, true AS entered FROM haunts CROSS JOIN unnest(let_in) AS tens(ten)
-        UNION ALL
-        SELECT account, ten, false FROM haunts CROSS JOIN unnest(kept_out) AS tens(ten)
-    """,
-)
-
 _STEPS = Relation(
     "steps",
     {
@@ -82,9 +71,9 @@ _STEPS = Relation(
     "failed, or into the next; numbered by time and id.",
     sql="""
         WITH busy AS (
-            SELECT account, ten // 6 AS hour FROM attempts WHERE NOT entered
+            SELECT account, ten // 6 AS hour FROM haunts CROSS JOIN unnest(kept_out) AS tens(ten)
             UNION
-            SELECT account, ten // 6 + 1 FROM attempts WHERE NOT entered
+            SELECT account, ten // 6 + 1 FROM haunts CROSS JOIN unnest(kept_out) AS tens(ten)
         )
         SELECT
             CAST(row_number() OVER (ORDER BY effective_at, events.id) AS INTEGER) AS step,
@@ -219,5 +208,5 @@ _HOMES = Relation(
     sql="SELECT step, at_s, account, place, strangeness FROM judged WHERE entered",
 )
 
-SIGN_INS = (_HAUNTS, _ATTEMPTS, _STEPS, _FAMILIAR, _JUDGED, _HOMES)
+SIGN_INS = (_HAUNTS, _STEPS, _FAMILIAR, _JUDGED, _HOMES)
 """The relations, each asked after those that it names."""
