@@ -92,11 +92,11 @@ def find_anomalies(answer: pa.Table, values: Mapping[str, Any]) -> pa.Table:
     for pattern in ("slow", "stuffing"):
         attacks += _scans(pattern, rows[pattern], others, history_s)
     attacks += _sprays(rows["spray"], others)
-    judged = [
-        *_judged(attacks, on_runs + SCAN * on_marks + on_addresses),
-        *_judged([*_outages(rows["outage"], others)], on_slots),
+    significant = [
+        *_significant(attacks, on_runs + SCAN * on_marks + on_addresses, values["fdr"]),
+        *_significant([*_outages(rows["outage"], others)], on_slots, values["fdr"]),
     ]
-    return told_incidents([window for window in judged if window.q_value <= values["fdr"]], rows, values)
+    return told_incidents(significant, rows, values)
 
 
 def _rows_of(answer: pa.Table) -> Rows:
@@ -113,8 +113,8 @@ def _rows_of(answer: pa.Table) -> Rows:
     return rows
 
 
-def _judged(windows: Sequence[Window], tests: float) -> Iterator[Window]:
-    """Give windows their q-values.
+def _significant(windows: Sequence[Window], tests: float, fdr: float) -> Iterator[Window]:
+    """Give windows their q-values, and leave out those above the false discovery rate.
 
     Many windows of one attack are one discovery and no more: were each counted, an attack would buy the benefit of the
     doubt for many others. So the smallest p-value of windows that touch stands for them all, among all tests.
@@ -127,7 +127,8 @@ def _judged(windows: Sequence[Window], tests: float) -> Iterator[Window]:
     ranks = np.maximum(np.searchsorted(best, p_values, side="right"), 1)
     q_values = np.minimum(p_values * tests / ranks, reported[np.searchsorted(best, p_values)])
     for window, q_value in zip(windows, q_values.tolist(), strict=True):
-        yield replace(window, q_value=q_value)
+        if q_value <= fdr:
+            yield replace(window, q_value=q_value)
 
 
 @dataclass(frozen=True, slots=True)
