@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from auditframe.reports import login_failure_anomalies, login_failures_per_day
 from auditframe.reports._anomalies import GOES_ON, LEAST, PARTS, QUICK, STRANGE
 from auditframe.reports._incidents import Window, gathered
+from auditframe.reports._source import as_events
 from auditframe.stats import Beta, hit_tail, run_tail
 from tests.report_cases import cases_of, flat
 
@@ -223,3 +224,15 @@ def test_an_attack_does_not_widen_the_band_after_it() -> None:
 
     assert limits[11] < 15
     assert np.diff(limits[11:]).max() <= 1
+
+
+def test_what_a_first_login_does_not_tell_is_not_strange_whatever_a_later_one_tells() -> None:
+    first, later = (attempt(n, START + n * DAY_S, "ada@example.org", OFFICE, entered=True) for n in range(2))
+    later["actor"]["session"]["user_agent"] = "curl/8"
+    relations = login_failure_anomalies.relations
+    upto = [each.name for each in relations].index("homes") + 1
+    answer = as_events(flat([first, later]).events).arrow(
+        "SELECT strangeness FROM homes", first={each.name: (each.sql or "", {}) for each in relations[:upto]}
+    )
+
+    assert answer["strangeness"].to_pylist() == [1]

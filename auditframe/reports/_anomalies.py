@@ -7,14 +7,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 
 from auditframe.reports._incidents import Window, gathered, told_incidents
 from auditframe.stats import Beta, Gamma, Moments, count_tail, false_discovery, fit_beta, fit_gamma, hit_tail, run_tail
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-
-    import pyarrow as pa
 
     from auditframe.stats import Floats
 
@@ -84,9 +83,7 @@ _SUSPECT = (
 
 def find_anomalies(answer: pa.Table, values: Mapping[str, Any]) -> pa.Table:
     """Judge what the SQL has counted, and tell the incidents."""
-    rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in answer.to_pylist():
-        rows[row["kind"]].append(row)
+    rows = _rows_of(answer)
     seen = {row["subject"]: Moments(*row["numbers"]) for row in rows["moments"]}
     history_s = values["history_days"] * _DAY_S
     on_runs, on_marks, on_addresses, on_slots = (float(number or 0) for number in rows["tests"][0]["numbers"])
@@ -95,15 +92,29 @@ def find_anomalies(answer: pa.Table, values: Mapping[str, Any]) -> pa.Table:
     for pattern in ("slow", "stuffing"):
         attacks += _scans(pattern, rows[pattern], others, history_s)
     attacks += _sprays(rows["spray"], others)
-    judged = [
-        *_judged(attacks, on_runs + SCAN * on_marks + on_addresses),
-        *_judged([*_outages(rows["outage"], others)], on_slots),
+    significant = [
+        *_significant(attacks, on_runs + SCAN * on_marks + on_addresses, values["fdr"]),
+        *_significant([*_outages(rows["outage"], others)], on_slots, values["fdr"]),
     ]
-    return told_incidents([window for window in judged if window.q_value <= values["fdr"]], rows, values)
+    return told_incidents(significant, rows, values)
 
 
-def _judged(windows: Sequence[Window], tests: float) -> Iterator[Window]:
-    """Give windows their q-values.
+def _rows_of(answer: pa.Table) -> Rows:
+    """Make rows by their kind of the answer; an attempt is its time, in microseconds, and its id.
+
+    There may be many attempts, and a dictionary with an aware time for each would take most of the time.
+    """
+    attempts: Any = answer["attempts"].combine_chunks()
+    times, ids = attempts.values.field("at").cast(pa.int64()).to_pylist(), attempts.values.field("id").to_pylist()
+    steps, ends = list(zip(times, ids, strict=True)), attempts.offsets.to_pylist()
+    rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for number, row in enumerate(answer.drop_columns("attempts").to_pylist()):
+        rows[row["kind"]].append(row | {"attempts": steps[ends[number] : ends[number + 1]]})
+    return rows
+
+
+def _significant(windows: Sequence[Window], tests: float, fdr: float) -> Iterator[Window]:
+    """Give windows their q-values, and leave out those above the false discovery rate.
 
     Many windows of one attack are one discovery and no more: were each counted, an attack would buy the benefit of the
     doubt for many others. So the smallest p-value of windows that touch stands for them all, among all tests.
@@ -112,10 +123,12 @@ def _judged(windows: Sequence[Window], tests: float) -> Iterator[Window]:
     """
     best = np.sort([min(window.p_value for window in group) for group in gathered(windows)])
     reported = np.append(false_discovery(best, tests=tests), 1.0)
-    for window in windows:
-        rank = max(int(np.searchsorted(best, window.p_value, side="right")), 1)
-        later = float(reported[np.searchsorted(best, window.p_value)])
-        yield replace(window, q_value=min(window.p_value * tests / rank, later))
+    p_values = np.array([window.p_value for window in windows], float)
+    ranks = np.maximum(np.searchsorted(best, p_values, side="right"), 1)
+    q_values = np.minimum(p_values * tests / ranks, reported[np.searchsorted(best, p_values)])
+    for window, q_value in zip(windows, q_values.tolist(), strict=True):
+        if q_value <= fdr:
+            yield replace(window, q_value=q_value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     Rows = Mapping[str, Sequence[dict[str, Any]]]
+    Step = tuple[int, str]
     Subjects = defaultdict[str, list[dict[str, Any]]]
 
 INCIDENT_COLUMNS = (
@@ -47,6 +48,7 @@ INCIDENT_COLUMNS = (
 """The columns of an incident beside those of every finding."""
 
 _SCHEMA = pa.schema([column.field for column in (*FINDING_COLUMNS, *INCIDENT_COLUMNS)])
+_SECOND = 1_000_000  # in microseconds
 _TOUCH_S = 6 * 3_600
 _SOON_S = 86_400
 _SEVERITIES: Mapping[str, str] = {
@@ -98,16 +100,16 @@ class Incident:
 
     Attributes:
         named: The window with the smallest p-value, which names it.
-        failures: The failures, each its time and its id.
-        answers: The logins that followed from its addresses, each its time and its id.
+        failures: The failures, each its time [Unix microseconds] and its id.
+        answers: The logins that followed from its addresses, likewise.
         actors: The accounts.
         addresses: The addresses.
         is_foreign: Whether any failure came from an address that is not familiar.
     """
 
     named: Window
-    failures: Sequence[tuple[Any, str]]
-    answers: Sequence[tuple[Any, str]]
+    failures: Sequence[Step]
+    answers: Sequence[Step]
     actors: frozenset[str]
     addresses: frozenset[str]
     is_foreign: bool = True
@@ -156,9 +158,9 @@ def _named(group: Sequence[Window]) -> Window:
     return min(group, key=lambda window: (window.p_value, -len(window.pattern)))
 
 
-def _steps(rows: Iterable[dict[str, Any]]) -> list[tuple[Any, str]]:
+def _steps(rows: Iterable[dict[str, Any]]) -> list[Step]:
     """Return the events of rows in their order, each once."""
-    return sorted({(step["at"], step["id"]) for row in rows for step in row["attempts"]})
+    return sorted({step for row in rows for step in row["attempts"]})
 
 
 def _accounts(groups: Iterable[list[Window]], rows: Rows) -> Iterator[Incident]:
@@ -197,7 +199,7 @@ def _spray(group: Sequence[Window], tries: Subjects, entries: Subjects) -> Incid
     met = Window("spray", "ip", address, start, end)
     inside = [row for row in tries[address] if _meet(row, met)]
     logins = (step for row in entries[address] for step in row["attempts"])
-    soon = [step for step in logins if start <= step["at"].timestamp() <= end + _SOON_S]
+    soon = [step for step in logins if start <= step[0] / _SECOND <= end + _SOON_S]
     actors = frozenset(name for row in inside for name in row["names"] or ())
     return Incident(named, _steps(inside), _steps([{"attempts": soon}]), actors, frozenset({address}))
 
@@ -260,7 +262,7 @@ def _severity(incident: Incident) -> str:
 
 def _why(incident: Incident, history_days: int) -> str:
     window = incident.named
-    lasted = _lasted((incident.failures[-1][0] - incident.failures[0][0]).total_seconds())
+    lasted = _lasted((incident.failures[-1][0] - incident.failures[0][0]) / _SECOND)
     failed = f"{_counted(len(incident.failures), 'failed login')} in {lasted}"
     places = _counted(len(incident.addresses), "address", "addresses")
     accounts = _counted(len(incident.actors), "account")

@@ -7,62 +7,57 @@ import pyarrow as pa
 from auditframe.reports._relations import Relation
 from auditframe.reports._signins import SIGN_INS
 
-_INSTANT = pa.timestamp("us", tz="UTC")
-
 _OUTAGES = Relation(
     "outages",
     {"starts_s": pa.int64(), "ends_s": pa.int64(), "present": pa.int64(), "shut_out": pa.int64()},
     "A time in which many accounts tried to sign in from familiar addresses, and how many of them did not get in.",
     sql="""
-        WITH grids AS (SELECT * FROM (VALUES (600, 0), (3600, 0), (3600, 1800)) AS given(length_s, shift_s)),
-        sightings AS (
-            SELECT
-                actor,
-                at_s,
-                entered,
-                (at_s + shift_s) // length_s * length_s - shift_s AS starts_s,
-                (at_s + shift_s) // length_s * length_s - shift_s + length_s AS ends_s
+        WITH grids AS (SELECT * FROM (VALUES (1, 0), (6, 0), (6, 3)) AS given(tens, shift)),
+        lasts AS (
+            SELECT account, at_s // 600 AS ten, max(2 * at_s + entered) AS last
             FROM (
-                SELECT actor, at_s, 0 AS entered
-                FROM failures
-                WHERE actor IS NOT NULL AND ip_address IS NOT NULL AND strangeness = 0
+                SELECT account, at_s, 0 AS entered
+                FROM judged
+                WHERE NOT entered AND account IS NOT NULL AND place IS NOT NULL AND strangeness = 0
                 UNION ALL
-                SELECT actor, at_s, 1 FROM entries
-            ) AS steps
-            CROSS JOIN grids
+                SELECT account, CAST(floor(epoch(effective_at)) AS BIGINT), 1
+                FROM steps JOIN haunts ON haunts.haunt = steps.haunt
+                WHERE entered
+            ) AS tried
+            GROUP BY account, at_s // 600
         ),
         shut AS (
-            SELECT starts_s, ends_s, count(*) AS shut_out
+            SELECT starts, ends, count(*) AS shut_out
             FROM (
-                SELECT starts_s, ends_s
-                FROM sightings
-                GROUP BY starts_s, ends_s, actor
-                HAVING max(2 * at_s + entered) % 2 = 0
+                SELECT
+                    (ten + shift) // tens * tens - shift AS starts,
+                    (ten + shift) // tens * tens - shift + tens AS ends
+                FROM lasts CROSS JOIN grids
+                GROUP BY (ten + shift) // tens * tens - shift, tens, account
+                HAVING max(last) % 2 = 0
             ) AS accounts
-            GROUP BY starts_s, ends_s
+            GROUP BY starts, ends
             HAVING count(*) >= 10
         ),
         logins AS (
             SELECT
-                coalesce(actor_email, actor_id, actor_api_key_id) AS actor,
-                (CAST(floor(epoch(effective_at)) AS BIGINT) + shift_s) // length_s * length_s - shift_s AS starts_s,
-                (CAST(floor(epoch(effective_at)) AS BIGINT) + shift_s) // length_s * length_s - shift_s + length_s
-                    AS ends_s
-            FROM events JOIN catalogue ON catalogue.type = events.type CROSS JOIN grids
-            WHERE effect = 'login'
-                AND CAST(floor(epoch(effective_at)) AS BIGINT) // 3600 IN (
-                    SELECT starts_s // 3600 FROM shut
-                    UNION
-                    SELECT (ends_s - 1) // 3600 FROM shut
-                )
+                account,
+                (ten + shift) // tens * tens - shift AS starts,
+                (ten + shift) // tens * tens - shift + tens AS ends
+            FROM haunts CROSS JOIN unnest(let_in) AS logins(ten) CROSS JOIN grids
+            WHERE ten // 6 IN (SELECT starts // 6 FROM shut UNION SELECT (ends - 1) // 6 FROM shut)
         ),
         others AS (
-            SELECT logins.starts_s AS starts_s, logins.ends_s AS ends_s, count(DISTINCT actor) AS entered
-            FROM logins JOIN shut ON shut.starts_s = logins.starts_s AND shut.ends_s = logins.ends_s
-            GROUP BY logins.starts_s, logins.ends_s
+            SELECT logins.starts AS starts, logins.ends AS ends, count(DISTINCT account) AS entered
+            FROM logins JOIN shut ON shut.starts = logins.starts AND shut.ends = logins.ends
+            GROUP BY logins.starts, logins.ends
         )
-        SELECT shut.starts_s AS starts_s, shut.ends_s AS ends_s, shut_out + coalesce(entered, 0) AS present, shut_out
-        FROM shut LEFT JOIN others ON others.starts_s = shut.starts_s AND others.ends_s = shut.ends_s
+        SELECT
+            600 * shut.starts AS starts_s,
+            600 * shut.ends AS ends_s,
+            shut_out + coalesce(entered, 0) AS present,
+            shut_out
+        FROM shut LEFT JOIN others ON others.starts = shut.starts AND others.ends = shut.ends
         WHERE 10 * shut_out >= 3 * (shut_out + coalesce(entered, 0))
     """,
 )
@@ -72,31 +67,29 @@ _EXPLAINED = Relation(
     {
         "starts_s": pa.int64(),
         "ends_s": pa.int64(),
-        "id": pa.string(),
-        "effective_at": _INSTANT,
-        "actor": pa.string(),
-        "ip_address": pa.string(),
+        "step": pa.int32(),
+        "account": pa.int32(),
+        "place": pa.int32(),
     },
     "A failure from a familiar address within an outage.",
     sql="""
-        SELECT starts_s, ends_s, id, effective_at, actor, ip_address
-        FROM failures JOIN outages ON at_s >= starts_s AND at_s < ends_s
-        WHERE actor IS NOT NULL AND ip_address IS NOT NULL AND strangeness = 0
+        SELECT starts_s, ends_s, step, account, place
+        FROM judged JOIN outages ON at_s >= starts_s AND at_s < ends_s
+        WHERE NOT entered AND account IS NOT NULL AND place IS NOT NULL AND strangeness = 0
     """,
 )
 
 _TRIES = Relation(
     "tries",
     {
-        "id": pa.string(),
-        "effective_at": _INSTANT,
+        "step": pa.int32(),
         "at_s": pa.int64(),
-        "actor": pa.string(),
-        "ip_address": pa.string(),
+        "account": pa.int32(),
+        "place": pa.int32(),
         "is_new": pa.bool_(),
         "is_open": pa.bool_(),
         "strangeness": pa.int32(),
-        "run": pa.int64(),
+        "run": pa.int32(),
         "begins": pa.int32(),
         "is_quick": pa.int32(),
         "leads_in": pa.int32(),
@@ -104,12 +97,14 @@ _TRIES = Relation(
     "A failure of an account that no outage explains, and its run: failures at most 30 minutes apart with no login "
     "between them.",
     sql="""
-        WITH steps AS (
-            SELECT id, effective_at, at_s, actor, ip_address, is_new, enters_s, strangeness, false AS entered
-            FROM failures
-            WHERE actor IS NOT NULL AND id NOT IN (SELECT id FROM explained)
+        WITH told AS (
+            SELECT step, at_s, account, place, is_new, enters_s, strangeness, false AS entered
+            FROM judged
+            WHERE NOT entered AND account IS NOT NULL AND step NOT IN (SELECT step FROM explained)
             UNION ALL
-            SELECT id, effective_at, at_s, actor, ip_address, NULL, NULL, NULL, true FROM entries
+            SELECT step, CAST(floor(epoch(effective_at)) AS BIGINT), account, place, NULL, NULL, NULL, true
+            FROM steps JOIN haunts ON haunts.haunt = steps.haunt
+            WHERE entered
         ),
         turns AS (
             SELECT
@@ -118,33 +113,31 @@ _TRIES = Relation(
                 lag(at_s) OVER turns AS before_s,
                 lead(entered) OVER turns AS enters_next,
                 lead(at_s) OVER turns AS next_s,
-                lead(ip_address) OVER turns AS next_address
-            FROM steps
-            WINDOW turns AS (PARTITION BY actor ORDER BY effective_at, id)
+                lead(place) OVER turns AS next_place
+            FROM told
+            WINDOW turns AS (PARTITION BY account ORDER BY step)
         ),
         begun AS (
             SELECT
                 *,
                 CASE WHEN NOT entered_before AND at_s - before_s <= 1800 THEN 0 ELSE 1 END AS begins,
                 CASE WHEN NOT entered_before AND at_s - before_s <= 3 THEN 1 ELSE 0 END AS is_quick,
-                CASE WHEN enters_next AND next_s - at_s <= 1800 AND next_address = ip_address THEN 1 ELSE 0 END
-                    AS leads_in
+                CASE WHEN enters_next AND next_s - at_s <= 1800 AND next_place = place THEN 1 ELSE 0 END AS leads_in
             FROM turns
             WHERE NOT entered
         )
         SELECT
-            id,
-            effective_at,
+            step,
             at_s,
-            actor,
-            ip_address,
+            account,
+            place,
             is_new,
             coalesce(enters_s - at_s > 3600, true) AS is_open,
             strangeness,
             CAST(
                 sum(begins) OVER (
-                    PARTITION BY actor ORDER BY effective_at, id ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
-                ) AS BIGINT
+                    PARTITION BY account ORDER BY step ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+                ) AS INTEGER
             ) AS run,
             begins,
             is_quick,
@@ -156,8 +149,8 @@ _TRIES = Relation(
 _RUNS = Relation(
     "runs",
     {
-        "actor": pa.string(),
-        "run": pa.int64(),
+        "account": pa.int32(),
+        "run": pa.int32(),
         "starts_s": pa.int64(),
         "ends_s": pa.int64(),
         "failures": pa.int64(),
@@ -169,7 +162,7 @@ _RUNS = Relation(
     "A run of failures: how long it is, how many follow the one before within three seconds, and how strange they are.",
     sql="""
         SELECT
-            actor,
+            account,
             run,
             min(at_s) AS starts_s,
             max(at_s) AS ends_s,
@@ -179,7 +172,7 @@ _RUNS = Relation(
             count(CASE WHEN strangeness > 0 THEN 1 END) AS strange,
             max(leads_in) AS leads_in
         FROM tries
-        GROUP BY actor, run
+        GROUP BY account, run
     """,
 )
 

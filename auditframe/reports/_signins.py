@@ -1,4 +1,4 @@
-"""The relations of sign-ins: what is familiar to an account, what failed, and what soon followed."""
+"""The relations of sign-ins: who tried with what, which of them matter one by one, and how strange these are."""
 
 from __future__ import annotations
 
@@ -7,197 +7,206 @@ import pyarrow as pa
 from auditframe.reports._relations import Relation
 
 _INSTANT = pa.timestamp("us", tz="UTC")
-_STEP = pa.struct([("at", _INSTANT), ("id", pa.string())])
 
 _HAUNTS = Relation(
     "haunts",
     {
+        "haunt": pa.int32(),
+        "account": pa.int32(),
+        "place": pa.int32(),
         "actor": pa.string(),
         "ip_address": pa.string(),
         "network": pa.string(),
         "client": pa.string(),
         "logins": pa.int64(),
-        "first_login": _STEP,
+        "first_login_at": _INSTANT,
+        "let_in": pa.list_(pa.int32()),
+        "kept_out": pa.list_(pa.int32()),
     },
-    "How often, and since when, an account signed in with an address, a network (its number) and a client.",
+    "What somebody signed in with or tried to: an account, an address, a network (its number) and a client; numbers "
+    "for the whole, the account and the address; how often, and since when, it was let in; and the ten minutes since "
+    "1970 of each time that it was, or was not.",
     sql="""
         SELECT
-            coalesce(actor_email, actor_id, actor_api_key_id) AS actor,
+            CAST(row_number() OVER (ORDER BY actor, ip_address, network, client) AS INTEGER) AS haunt,
+            CASE WHEN actor IS NOT NULL THEN CAST(dense_rank() OVER (ORDER BY actor) AS INTEGER) END AS account,
+            CASE WHEN ip_address IS NOT NULL THEN CAST(dense_rank() OVER (ORDER BY ip_address) AS INTEGER) END
+                AS place,
+            actor,
             ip_address,
-            ip_asn AS network,
-            user_agent AS client,
-            count(*) AS logins,
-            min({'at': effective_at, 'id': events.id}) AS first_login
-        FROM events JOIN catalogue ON catalogue.type = events.type
-        WHERE effect = 'login' AND coalesce(actor_email, actor_id, actor_api_key_id) IS NOT NULL
-        GROUP BY coalesce(actor_email, actor_id, actor_api_key_id), ip_address, ip_asn, user_agent
+            network,
+            client,
+            logins,
+            first_login_at,
+            let_in,
+            kept_out
+        FROM (
+            SELECT
+                coalesce(actor_email, actor_id, actor_api_key_id) AS actor,
+                ip_address,
+                ip_asn AS network,
+                user_agent AS client,
+                count(CASE WHEN effect = 'login' THEN 1 END) AS logins,
+                min(CASE WHEN effect = 'login' THEN effective_at END) AS first_login_at,
+                list(CAST(floor(epoch(effective_at) / 600) AS INTEGER)) FILTER (WHERE effect = 'login') AS let_in,
+                list(CAST(floor(epoch(effective_at) / 600) AS INTEGER)) FILTER (WHERE effect = 'login_failed')
+                    AS kept_out
+            FROM events JOIN catalogue ON catalogue.type = events.type
+            WHERE effect IN ('login', 'login_failed')
+            GROUP BY coalesce(actor_email, actor_id, actor_api_key_id), ip_address, ip_asn, user_agent
+        ) AS tried
+    """,
+)
+
+_STEPS = Relation(
+    "steps",
+    {
+        "step": pa.int32(),
+        "id": pa.string(),
+        "effective_at": _INSTANT,
+        "haunt": pa.int32(),
+        "entered": pa.bool_(),
+    },
+    "A sign-in that failed, or a login that is the first of its kind or falls into an hour in which one of the account "
+    "failed, or into the next; numbered by time and id.",
+    sql="""
+        WITH busy AS (
+            SELECT account, ten // 6 AS hour FROM haunts CROSS JOIN unnest(kept_out) AS tens(ten)
+            UNION
+            SELECT account, ten // 6 + 1 FROM haunts CROSS JOIN unnest(kept_out) AS tens(ten)
+        )
+        SELECT
+            CAST(row_number() OVER (ORDER BY effective_at, events.id) AS INTEGER) AS step,
+            events.id AS id,
+            effective_at,
+            haunt,
+            effect = 'login' AS entered
+        FROM events
+        JOIN catalogue ON catalogue.type = events.type
+        JOIN haunts
+            ON haunts.actor IS NOT DISTINCT FROM coalesce(actor_email, actor_id, actor_api_key_id)
+            AND haunts.ip_address IS NOT DISTINCT FROM events.ip_address
+            AND network IS NOT DISTINCT FROM ip_asn
+            AND client IS NOT DISTINCT FROM user_agent
+        LEFT JOIN busy
+            ON busy.account = haunts.account AND hour = CAST(floor(epoch(effective_at) / 3600) AS INTEGER)
+        WHERE effect = 'login_failed'
+            OR effect = 'login' AND haunts.account IS NOT NULL AND (effective_at = first_login_at OR hour IS NOT NULL)
     """,
 )
 
 _FAMILIAR = Relation(
     "familiar",
-    {"aspect": pa.string(), "value": pa.string(), "actor": pa.string(), "since": _STEP},
+    {"aspect": pa.string(), "value": pa.string(), "account": pa.int32(), "since": pa.int32()},
     "An address, a network or a client, and the first login of an account with it; without an account, the login that "
     "made it everybody's: that of the third account, or of a hundredth of all where that is more.",
     sql="""
-        WITH own AS (
-            SELECT 'address' AS aspect, ip_address AS value, actor, min(first_login) AS since
+        WITH firsts AS (
+            SELECT account, ip_address, network, client, first_login
             FROM haunts
+            JOIN (SELECT haunt, min(step) AS first_login FROM steps WHERE entered GROUP BY haunt) AS logins
+                ON logins.haunt = haunts.haunt
+        ),
+        own AS (
+            SELECT 'address' AS aspect, ip_address AS value, account, min(first_login) AS since
+            FROM firsts
             WHERE ip_address IS NOT NULL
-            GROUP BY ip_address, actor
+            GROUP BY ip_address, account
             UNION ALL
-            SELECT 'network', network, actor, min(first_login)
-            FROM haunts
+            SELECT 'network', network, account, min(first_login)
+            FROM firsts
             WHERE network IS NOT NULL
-            GROUP BY network, actor
+            GROUP BY network, account
             UNION ALL
-            SELECT 'client', client, actor, min(first_login)
-            FROM haunts
+            SELECT 'client', client, account, min(first_login)
+            FROM firsts
             WHERE client IS NOT NULL
-            GROUP BY client, actor
+            GROUP BY client, account
         ),
         ranked AS (
             SELECT *, row_number() OVER (PARTITION BY aspect, value ORDER BY since) AS nth
             FROM own
             WHERE aspect <> 'client'
         )
-        SELECT aspect, value, actor, since FROM own
+        SELECT aspect, value, account, since FROM own
         UNION ALL
         SELECT aspect, value, NULL, since
         FROM ranked
-        WHERE nth = (SELECT greatest(3, (count(DISTINCT actor) + 99) // 100) FROM own)
+        WHERE nth = (SELECT greatest(3, (count(DISTINCT account) + 99) // 100) FROM own)
+    """,
+)
+
+_JUDGED = Relation(
+    "judged",
+    {
+        "step": pa.int32(),
+        "at_s": pa.int64(),
+        "account": pa.int32(),
+        "place": pa.int32(),
+        "entered": pa.bool_(),
+        "is_new": pa.bool_(),
+        "enters_s": pa.int64(),
+        "strangeness": pa.int32(),
+    },
+    "A sign-in that failed, or the first login of an account from an address: how many of address, network and client "
+    "were strange to it, none if the address was not; and when the account first got in from the address.",
+    sql="""
+        WITH known AS (
+            SELECT
+                haunt,
+                haunts.account AS account,
+                place,
+                place IS NULL AS is_nowhere,
+                own.since AS own,
+                crowd.since AS crowd,
+                network IS NULL AS is_unnamed,
+                least(seen.since, nets.since) AS network,
+                client IS NULL AS is_bare,
+                used.since AS client
+            FROM haunts
+            LEFT JOIN familiar AS own
+                ON own.aspect = 'address' AND own.value = ip_address AND own.account = haunts.account
+            LEFT JOIN familiar AS crowd
+                ON crowd.aspect = 'address' AND crowd.value = ip_address AND crowd.account IS NULL
+            LEFT JOIN familiar AS seen
+                ON seen.aspect = 'network' AND seen.value = network AND seen.account = haunts.account
+            LEFT JOIN familiar AS nets ON nets.aspect = 'network' AND nets.value = network AND nets.account IS NULL
+            LEFT JOIN familiar AS used
+                ON used.aspect = 'client' AND used.value = client AND used.account = haunts.account
+        )
+        SELECT
+            steps.step AS step,
+            CAST(floor(epoch(steps.effective_at)) AS BIGINT) AS at_s,
+            account,
+            place,
+            steps.entered AS entered,
+            place IS NOT NULL AND NOT coalesce(own < steps.step, false) AS is_new,
+            CAST(floor(epoch(entry.effective_at)) AS BIGINT) AS enters_s,
+            CASE
+                WHEN place IS NULL OR coalesce(own < steps.step, false) OR coalesce(crowd < steps.step, false) THEN 0
+                ELSE 1
+                    + CASE WHEN is_unnamed OR coalesce(network < steps.step, false) THEN 0 ELSE 1 END
+                    + CASE WHEN is_bare OR coalesce(client < steps.step, false) THEN 0 ELSE 1 END
+            END AS strangeness
+        FROM steps
+        JOIN known ON known.haunt = steps.haunt
+        LEFT JOIN steps AS entry ON entry.step = own
+        WHERE NOT steps.entered OR steps.step = own
     """,
 )
 
 _HOMES = Relation(
     "homes",
-    {"actor": pa.string(), "ip_address": pa.string(), "first_login": _STEP, "strangeness": pa.int32()},
-    "The first login of an account from an address: how many of address, network and client were strange to it; none "
-    "if the address was not.",
-    sql="""
-        WITH firsts AS (
-            SELECT
-                actor,
-                ip_address,
-                min(first_login) AS first_login,
-                arg_min(network, first_login) AS network,
-                arg_min(client, first_login) AS client
-            FROM haunts
-            WHERE ip_address IS NOT NULL
-            GROUP BY actor, ip_address
-        )
-        SELECT
-            firsts.actor AS actor,
-            ip_address,
-            first_login,
-            CASE
-                WHEN coalesce(crowd.since < first_login, false) THEN 0
-                ELSE 1
-                    + CASE
-                        WHEN network IS NULL
-                            OR coalesce(seen.since < first_login, false)
-                            OR coalesce(nets.since < first_login, false) THEN 0
-                        ELSE 1
-                    END
-                    + CASE WHEN client IS NULL OR coalesce(used.since < first_login, false) THEN 0 ELSE 1 END
-            END AS strangeness
-        FROM firsts
-        LEFT JOIN familiar AS crowd ON crowd.aspect = 'address' AND crowd.value = ip_address AND crowd.actor IS NULL
-        LEFT JOIN familiar AS seen
-            ON seen.aspect = 'network' AND seen.value = network AND seen.actor = firsts.actor
-        LEFT JOIN familiar AS nets ON nets.aspect = 'network' AND nets.value = network AND nets.actor IS NULL
-        LEFT JOIN familiar AS used
-            ON used.aspect = 'client' AND used.value = client AND used.actor = firsts.actor
-    """,
-)
-
-_FAILURES = Relation(
-    "failures",
     {
-        "id": pa.string(),
-        "effective_at": _INSTANT,
+        "step": pa.int32(),
         "at_s": pa.int64(),
-        "actor": pa.string(),
-        "ip_address": pa.string(),
-        "is_new": pa.bool_(),
-        "enters_s": pa.int64(),
+        "account": pa.int32(),
+        "place": pa.int32(),
         "strangeness": pa.int32(),
     },
-    "A sign-in that failed: how many of address, network and client were strange to the account, and when the account "
-    "first got in from the address.",
-    sql="""
-        WITH failed AS (
-            SELECT
-                {'at': effective_at, 'id': events.id} AS step,
-                coalesce(actor_email, actor_id, actor_api_key_id) AS actor,
-                ip_address,
-                ip_asn AS network,
-                user_agent AS client
-            FROM events JOIN catalogue ON catalogue.type = events.type
-            WHERE effect = 'login_failed'
-        )
-        SELECT
-            step.id AS id,
-            step.at AS effective_at,
-            CAST(floor(epoch(step.at)) AS BIGINT) AS at_s,
-            failed.actor AS actor,
-            ip_address,
-            ip_address IS NOT NULL AND NOT coalesce(own.since < step, false) AS is_new,
-            CAST(floor(epoch(own.since.at)) AS BIGINT) AS enters_s,
-            CASE
-                WHEN ip_address IS NULL
-                    OR coalesce(own.since < step, false)
-                    OR coalesce(crowd.since < step, false) THEN 0
-                ELSE 1
-                    + CASE
-                        WHEN network IS NULL
-                            OR coalesce(seen.since < step, false)
-                            OR coalesce(nets.since < step, false) THEN 0
-                        ELSE 1
-                    END
-                    + CASE WHEN client IS NULL OR coalesce(used.since < step, false) THEN 0 ELSE 1 END
-            END AS strangeness
-        FROM failed
-        LEFT JOIN familiar AS own
-            ON own.aspect = 'address' AND own.value = ip_address AND own.actor = failed.actor
-        LEFT JOIN familiar AS crowd ON crowd.aspect = 'address' AND crowd.value = ip_address AND crowd.actor IS NULL
-        LEFT JOIN familiar AS seen
-            ON seen.aspect = 'network' AND seen.value = network AND seen.actor = failed.actor
-        LEFT JOIN familiar AS nets ON nets.aspect = 'network' AND nets.value = network AND nets.actor IS NULL
-        LEFT JOIN familiar AS used
-            ON used.aspect = 'client' AND used.value = client AND used.actor = failed.actor
-    """,
+    "The first login of an account from an address, and how strange it was.",
+    sql="SELECT step, at_s, account, place, strangeness FROM judged WHERE entered",
 )
 
-_ENTRIES = Relation(
-    "entries",
-    {
-        "id": pa.string(),
-        "effective_at": _INSTANT,
-        "at_s": pa.int64(),
-        "actor": pa.string(),
-        "ip_address": pa.string(),
-    },
-    "A login of an account in an hour in which a sign-in of it failed, or in the next.",
-    sql="""
-        SELECT
-            events.id AS id,
-            effective_at,
-            CAST(floor(epoch(effective_at)) AS BIGINT) AS at_s,
-            coalesce(actor_email, actor_id, actor_api_key_id) AS actor,
-            ip_address
-        FROM events JOIN catalogue ON catalogue.type = events.type
-        WHERE effect = 'login'
-            AND {
-                'who': coalesce(actor_email, actor_id, actor_api_key_id),
-                'hour': CAST(floor(epoch(effective_at)) AS BIGINT) // 3600
-            } IN (
-                SELECT {'who': actor, 'hour': at_s // 3600} FROM failures WHERE actor IS NOT NULL
-                UNION
-                SELECT {'who': actor, 'hour': at_s // 3600 + 1} FROM failures WHERE actor IS NOT NULL
-            )
-    """,
-)
-
-SIGN_INS = (_HAUNTS, _FAMILIAR, _HOMES, _FAILURES, _ENTRIES)
+SIGN_INS = (_HAUNTS, _STEPS, _FAMILIAR, _JUDGED, _HOMES)
 """The relations, each asked after those that it names."""

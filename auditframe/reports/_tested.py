@@ -10,7 +10,7 @@ from auditframe.reports._runs import RUNS
 _LIVES = Relation(
     "lives",
     {
-        "actor": pa.string(),
+        "account": pa.int32(),
         "since_s": pa.float64(),
         "entered_s": pa.float64(),
         "days": pa.float64(),
@@ -21,7 +21,7 @@ _LIVES = Relation(
     "it fails from the first day on, for a week, and never gets in.",
     sql="""
         SELECT
-            actor,
+            account,
             min(since_s) AS since_s,
             min(entered_s) AS entered_s,
             (max(max(until_s)) OVER () - min(since_s)) / 86400 AS days,
@@ -30,20 +30,21 @@ _LIVES = Relation(
                 AS is_judged
         FROM (
             SELECT
-                actor,
-                epoch(first_login.at) AS since_s,
-                epoch(first_login.at) AS entered_s,
-                (SELECT max(epoch(effective_at)) FROM events) AS until_s,
+                account,
+                floor(epoch(first_login_at)) AS since_s,
+                floor(epoch(first_login_at)) AS entered_s,
+                (SELECT epoch(max(effective_at)) FROM events) AS until_s,
                 logins,
                 0 AS failing_days
             FROM haunts
+            WHERE account IS NOT NULL AND logins > 0
             UNION ALL
-            SELECT actor, min(at_s), NULL, max(at_s), 0, count(DISTINCT at_s // 86400)
-            FROM failures
-            WHERE actor IS NOT NULL
-            GROUP BY actor
+            SELECT account, min(at_s), NULL, max(at_s), 0, count(DISTINCT at_s // 86400)
+            FROM judged
+            WHERE NOT entered AND account IS NOT NULL
+            GROUP BY account
         ) AS seen
-        GROUP BY actor
+        GROUP BY account
     """,
 )
 
@@ -51,19 +52,19 @@ _MARKS = Relation(
     "marks",
     {
         "pattern": pa.string(),
-        "actor": pa.string(),
+        "account": pa.int32(),
         "at_s": pa.int64(),
     },
     "A run that begins at a strange address (slow), or a strange address that fails for the first time in a day "
     "(stuffing), unless the account gets in from there within the hour.",
     sql="""
-        SELECT 'slow' AS pattern, actor, at_s
+        SELECT 'slow' AS pattern, account, at_s
         FROM tries
         WHERE strangeness > 0 AND is_open AND begins = 1
         UNION ALL
-        SELECT 'stuffing', actor, at_s
+        SELECT 'stuffing', account, at_s
         FROM (
-            SELECT actor, at_s, lag(at_s) OVER (PARTITION BY actor, ip_address ORDER BY at_s) AS before_s
+            SELECT account, at_s, lag(at_s) OVER (PARTITION BY account, place ORDER BY at_s) AS before_s
             FROM tries
             WHERE strangeness > 0 AND is_open
         ) AS strange
@@ -75,7 +76,7 @@ _SCANS = Relation(
     "scans",
     {
         "pattern": pa.string(),
-        "actor": pa.string(),
+        "account": pa.int32(),
         "length_s": pa.int32(),
         "ends_s": pa.int64(),
         "starts_s": pa.int64(),
@@ -91,13 +92,13 @@ _SCANS = Relation(
             ) AS given(pattern, step_s, length_s)
         ),
         ends AS (
-            SELECT marks.pattern AS pattern, actor, length_s, max(at_s) AS ends_s
+            SELECT marks.pattern AS pattern, account, length_s, max(at_s) AS ends_s
             FROM marks JOIN lengths ON lengths.pattern = marks.pattern
-            GROUP BY marks.pattern, actor, length_s, at_s // step_s
+            GROUP BY marks.pattern, account, length_s, at_s // step_s
         )
         SELECT
             ends.pattern AS pattern,
-            ends.actor AS actor,
+            ends.account AS account,
             length_s,
             ends_s,
             min(CASE WHEN at_s > ends_s - length_s THEN at_s END) AS starts_s,
@@ -106,30 +107,30 @@ _SCANS = Relation(
         FROM ends
         JOIN marks
             ON marks.pattern = ends.pattern
-            AND marks.actor = ends.actor
+            AND marks.account = ends.account
             AND at_s > ends_s - length_s - 86400 * $history_days
             AND at_s <= ends_s
-        GROUP BY ends.pattern, ends.actor, length_s, ends_s
+        GROUP BY ends.pattern, ends.account, length_s, ends_s
     """,
 )
 
 _KNOCKS = Relation(
     "knocks",
     {
-        "ip_address": pa.string(),
-        "actor": pa.string(),
+        "place": pa.int32(),
+        "account": pa.int32(),
         "at_s": pa.int64(),
     },
     "An account that failed at an address that it never got in from, for the first time in three days, and did not "
     "within the hour.",
     sql="""
-        SELECT ip_address, actor, at_s
+        SELECT place, account, at_s
         FROM (
             SELECT
-                ip_address,
-                actor,
+                place,
+                account,
                 at_s,
-                lag(at_s) OVER (PARTITION BY ip_address, actor ORDER BY at_s) AS before_s
+                lag(at_s) OVER (PARTITION BY place, account ORDER BY at_s) AS before_s
             FROM tries
             WHERE is_new AND is_open
         ) AS news
@@ -140,7 +141,7 @@ _KNOCKS = Relation(
 _SPRAYS = Relation(
     "sprays",
     {
-        "ip_address": pa.string(),
+        "place": pa.int32(),
         "length_s": pa.int32(),
         "ends_s": pa.int64(),
         "starts_s": pa.int64(),
@@ -153,19 +154,17 @@ _SPRAYS = Relation(
     "before it.",
     sql="""
         WITH arrivals AS (
-            SELECT ip_address, at_s, 1 AS knock FROM knocks
+            SELECT place, at_s, 1 AS knock FROM knocks
             UNION ALL
-            SELECT ip_address, CAST(floor(epoch(first_login.at)) AS BIGINT), 0
-            FROM homes
-            WHERE ip_address IN (SELECT ip_address FROM knocks)
+            SELECT place, at_s, 0 FROM homes WHERE place IN (SELECT place FROM knocks)
         ),
         looks AS (
-            SELECT ip_address, length_s, max(at_s) AS ends_s
+            SELECT place, length_s, max(at_s) AS ends_s
             FROM knocks CROSS JOIN (VALUES (3600), (86400), (259200)) AS spans(length_s)
-            GROUP BY ip_address, length_s, at_s // 3600
+            GROUP BY place, length_s, at_s // 3600
         )
         SELECT
-            looks.ip_address AS ip_address,
+            looks.place AS place,
             length_s,
             ends_s,
             min(CASE WHEN knock = 1 AND at_s > ends_s - length_s THEN at_s END) AS starts_s,
@@ -175,10 +174,10 @@ _SPRAYS = Relation(
             count(CASE WHEN at_s <= ends_s - length_s THEN 1 END) AS earlier_actors
         FROM looks
         JOIN arrivals
-            ON arrivals.ip_address = looks.ip_address
+            ON arrivals.place = looks.place
             AND at_s > ends_s - length_s - 86400 * $history_days
             AND at_s <= ends_s
-        GROUP BY looks.ip_address, length_s, ends_s
+        GROUP BY looks.place, length_s, ends_s
         HAVING count(CASE WHEN at_s > ends_s - length_s THEN 1 END) >= 5
     """,
 )
@@ -186,19 +185,19 @@ _SPRAYS = Relation(
 _TENS = Relation(
     "tens",
     {
-        "ten": pa.int64(),
+        "ten": pa.int32(),
         "attempts": pa.int64(),
         "logins": pa.int64(),
     },
     "Ten minutes, and how many sign-ins were tried in them and how many succeeded.",
     sql="""
-        SELECT
-            CAST(floor(epoch(effective_at) / 600) AS BIGINT) AS ten,
-            count(*) AS attempts,
-            count(CASE WHEN effect = 'login' THEN 1 END) AS logins
-        FROM events JOIN catalogue ON catalogue.type = events.type
-        WHERE effect IN ('login', 'login_failed')
-        GROUP BY CAST(floor(epoch(effective_at) / 600) AS BIGINT)
+        SELECT ten, count(*) AS attempts, CAST(sum(entered) AS BIGINT) AS logins
+        FROM (
+            SELECT ten, 1 AS entered FROM haunts CROSS JOIN unnest(let_in) AS logins(ten)
+            UNION ALL
+            SELECT ten, 0 FROM haunts CROSS JOIN unnest(kept_out) AS failures(ten)
+        ) AS tried
+        GROUP BY ten
     """,
 )
 
@@ -206,7 +205,7 @@ _MEASURES = Relation(
     "measures",
     {
         "measure": pa.string(),
-        "actor": pa.string(),
+        "account": pa.int32(),
         "total": pa.float64(),
         "weight": pa.float64(),
     },
@@ -214,60 +213,60 @@ _MEASURES = Relation(
     sql="""
         SELECT
             'runs' AS measure,
-            actor,
+            account,
             sum(failures - 1) * least(1, 10 / sum(failures)) AS total,
             least(sum(failures), 10) AS weight
         FROM runs
         WHERE failures <= 8
-        GROUP BY actor
+        GROUP BY account
         UNION ALL
         SELECT
             'quick',
-            actor,
+            account,
             sum(quick) * least(1, 10 / nullif(sum(failures - 1), 0)),
             least(sum(failures - 1), 10)
         FROM runs
         WHERE failures <= 8
-        GROUP BY actor
+        GROUP BY account
         UNION ALL
-        SELECT 'strange_' || level, lives.actor, coalesce(strangers, 0), logins - 1
+        SELECT 'strange_' || level, lives.account, coalesce(strangers, 0), logins - 1
         FROM lives
         CROSS JOIN (VALUES (1), (2), (3)) AS levels(level)
         LEFT JOIN (
-            SELECT homes.actor AS who, least_level, count(*) AS strangers
+            SELECT homes.account AS who, least_level, count(*) AS strangers
             FROM homes
-            JOIN lives ON lives.actor = homes.actor AND epoch(first_login.at) > entered_s
+            JOIN lives ON lives.account = homes.account AND at_s > entered_s
             JOIN (VALUES (1), (2), (3)) AS given(least_level) ON strangeness >= least_level
-            GROUP BY homes.actor, least_level
-        ) AS counted ON who = lives.actor AND least_level = level
+            GROUP BY homes.account, least_level
+        ) AS counted ON who = lives.account AND least_level = level
         UNION ALL
-        SELECT 'first_' || level, homes.actor, CASE WHEN strangeness >= level THEN 1 ELSE 0 END, 1
+        SELECT 'first_' || level, homes.account, CASE WHEN strangeness >= level THEN 1 ELSE 0 END, 1
         FROM homes
-        JOIN lives ON lives.actor = homes.actor AND epoch(first_login.at) = entered_s
+        JOIN lives ON lives.account = homes.account AND at_s = entered_s
         CROSS JOIN (VALUES (1), (2), (3)) AS levels(level)
         UNION ALL
-        SELECT 'failures', lives.actor, least(coalesce(failed, 0), 20), days
+        SELECT 'failures', lives.account, least(coalesce(failed, 0), 20), days
         FROM lives
-        LEFT JOIN (SELECT actor AS who, sum(failures) AS failed FROM runs GROUP BY actor) AS each
-            ON who = lives.actor
+        LEFT JOIN (SELECT account AS who, sum(failures) AS failed FROM runs GROUP BY account) AS each
+            ON who = lives.account
         UNION ALL
-        SELECT kinds.pattern, lives.actor, least(coalesce(number, 0), 5), days
+        SELECT kinds.pattern, lives.account, least(coalesce(number, 0), 5), days
         FROM lives
         CROSS JOIN (VALUES ('slow'), ('stuffing')) AS kinds(pattern)
         LEFT JOIN (
-            SELECT pattern AS kind, actor AS who, count(*) AS number FROM marks GROUP BY pattern, actor
-        ) AS each ON who = lives.actor AND kind = kinds.pattern
+            SELECT pattern AS kind, account AS who, count(*) AS number FROM marks GROUP BY pattern, account
+        ) AS each ON who = lives.account AND kind = kinds.pattern
         UNION ALL
-        SELECT 'knocks', ip_address, least(coalesce(knocks, 0), actors), actors + least(coalesce(knocks, 0), actors)
-        FROM (SELECT ip_address, count(*) AS actors FROM homes GROUP BY ip_address) AS known
+        SELECT 'knocks', place, least(coalesce(knocks, 0), actors), actors + least(coalesce(knocks, 0), actors)
+        FROM (SELECT place, count(*) AS actors FROM homes GROUP BY place) AS known
         LEFT JOIN (
-            SELECT ip_address AS place, count(DISTINCT actor) AS knocks FROM knocks GROUP BY ip_address
-        ) AS each ON place = ip_address
+            SELECT place AS gate, count(DISTINCT account) AS knocks FROM knocks GROUP BY place
+        ) AS each ON gate = place
         UNION ALL
         SELECT 'shut_out', NULL, coalesce(shut_out, 0), coalesce(shut_out, 0) + logins
         FROM (SELECT ten // 6 AS hour, sum(logins) AS logins FROM tens WHERE logins > 0 GROUP BY ten // 6) AS open
         LEFT JOIN (
-            SELECT ends_s // 3600 AS closed, count(DISTINCT actor) AS shut_out
+            SELECT ends_s // 3600 AS closed, count(DISTINCT account) AS shut_out
             FROM runs
             WHERE strange = 0 AND leads_in = 0
             GROUP BY ends_s // 3600
@@ -278,8 +277,8 @@ _MEASURES = Relation(
 _SUSPECTS = Relation(
     "suspects",
     {
-        "actor": pa.string(),
-        "run": pa.int64(),
+        "account": pa.int32(),
+        "run": pa.int32(),
         "starts_s": pa.int64(),
         "ends_s": pa.int64(),
         "failures": pa.int64(),
@@ -294,7 +293,7 @@ _SUSPECTS = Relation(
     parameters=("fdr",),
     sql="""
         SELECT
-            runs.actor AS actor,
+            runs.account AS account,
             run,
             starts_s,
             ends_s,
@@ -305,7 +304,7 @@ _SUSPECTS = Relation(
             leads_in,
             since_s,
             entered_s
-        FROM runs JOIN lives ON lives.actor = runs.actor
+        FROM runs JOIN lives ON lives.account = runs.account
         WHERE failures >= 5 AND 0.0005 / 0.45 * power(0.25 * 0.05, failures - 1) <= $fdr AND is_judged
     """,
 )

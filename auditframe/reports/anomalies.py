@@ -151,7 +151,7 @@ def login_failure_anomalies(*, fdr: float = 0.01, history_days: int = 30) -> str
         ),
         pasts AS (
             SELECT
-                suspects.actor AS actor,
+                suspects.account AS account,
                 suspects.run AS run,
                 sum(CASE WHEN runs.failures <= 8 THEN runs.failures - 1 ELSE 0 END) AS went_on,
                 sum(CASE WHEN runs.failures <= 8 THEN 1 ELSE 0 END) AS usual,
@@ -159,86 +159,92 @@ def login_failure_anomalies(*, fdr: float = 0.01, history_days: int = 30) -> str
                 sum(least(runs.failures, 20)) AS failed
             FROM suspects
             JOIN runs
-                ON runs.actor = suspects.actor
+                ON runs.account = suspects.account
                 AND runs.starts_s >= suspects.starts_s - 86400 * $history_days
                 AND runs.starts_s < suspects.starts_s
-            GROUP BY suspects.actor, suspects.run
+            GROUP BY suspects.account, suspects.run
         ),
         hours AS (
-            SELECT
-                coalesce(actor_email, actor_id, actor_api_key_id) AS actor,
-                CAST(floor(epoch(effective_at) / 3600) AS BIGINT) AS hour,
-                count(*) AS attempts,
-                count(CASE WHEN effect = 'login' THEN 1 END) AS logins
-            FROM events JOIN catalogue ON catalogue.type = events.type
-            WHERE effect IN ('login', 'login_failed')
-                AND coalesce(actor_email, actor_id, actor_api_key_id) IN (SELECT actor FROM suspects)
-            GROUP BY
-                coalesce(actor_email, actor_id, actor_api_key_id), CAST(floor(epoch(effective_at) / 3600) AS BIGINT)
+            SELECT account, ten // 6 AS hour, count(*) AS attempts, sum(entered) AS logins
+            FROM (
+                SELECT account, ten, 1 AS entered FROM haunts CROSS JOIN unnest(let_in) AS logins(ten)
+                UNION ALL
+                SELECT account, ten, 0 FROM haunts CROSS JOIN unnest(kept_out) AS failures(ten)
+            ) AS tried
+            WHERE account IN (SELECT account FROM suspects)
+            GROUP BY account, ten // 6
         ),
         habits AS (
             SELECT
-                suspects.actor AS actor,
+                suspects.account AS account,
                 suspects.run AS run,
                 sum(attempts) AS attempts,
                 count(*) AS hours,
                 sum(logins) AS logins
             FROM suspects
             JOIN hours
-                ON hours.actor = suspects.actor
+                ON hours.account = suspects.account
                 AND 3600 * hour >= starts_s - 86400 * $history_days
                 AND 3600 * hour + 3600 <= starts_s
-            GROUP BY suspects.actor, suspects.run
+            GROUP BY suspects.account, suspects.run
         ),
         moves AS (
             SELECT
-                suspects.actor AS actor,
+                suspects.account AS account,
                 suspects.run AS run,
                 count(CASE WHEN homes.strangeness >= suspects.strangeness THEN 1 END) AS strangers
             FROM suspects
             JOIN homes
-                ON homes.actor = suspects.actor
-                AND epoch(first_login.at) >= starts_s - 86400 * $history_days
-                AND epoch(first_login.at) < starts_s
-                AND epoch(first_login.at) > entered_s
-            GROUP BY suspects.actor, suspects.run
+                ON homes.account = suspects.account
+                AND at_s >= starts_s - 86400 * $history_days
+                AND at_s < starts_s
+                AND at_s > entered_s
+            GROUP BY suspects.account, suspects.run
         ),
         told AS (
-            SELECT actor, run FROM suspects
+            SELECT account, run FROM suspects
             UNION
-            SELECT runs.actor, run
+            SELECT runs.account, run
             FROM runs
-            JOIN scans ON scans.actor = runs.actor AND runs.starts_s <= scans.ends_s AND runs.ends_s >= scans.starts_s
+            JOIN scans
+                ON scans.account = runs.account
+                AND runs.starts_s <= scans.ends_s
+                AND runs.ends_s >= scans.starts_s
             WHERE strange > 0 AND number >= 4
         ),
         trails AS (
             SELECT
-                tries.actor AS actor,
+                tries.account AS account,
                 tries.run AS run,
-                ip_address,
+                place,
                 max(tries.strangeness) AS strangeness,
                 min(runs.starts_s) AS starts_s,
-                max({'at': effective_at, 'id': id}) AS last_failure
+                max(step) AS last_failure,
+                max(at_s) AS last_s
             FROM tries
-            JOIN told ON told.actor = tries.actor AND told.run = tries.run
-            JOIN runs ON runs.actor = tries.actor AND runs.run = tries.run
+            JOIN told ON told.account = tries.account AND told.run = tries.run
+            JOIN runs ON runs.account = tries.account AND runs.run = tries.run
             WHERE tries.strangeness > 0 OR strange = 0
-            GROUP BY tries.actor, tries.run, ip_address
+            GROUP BY tries.account, tries.run, place
         ),
         answers AS (
-            SELECT trails.actor AS actor, starts_s, first_login AS answer
-            FROM trails JOIN homes ON homes.actor = trails.actor AND homes.ip_address = trails.ip_address
-            WHERE trails.strangeness > 0
-                AND first_login > last_failure
-                AND epoch(first_login.at) - epoch(last_failure.at) <= 86400
+            SELECT trails.account AS account, starts_s, {'at': effective_at, 'id': id} AS answer
+            FROM trails
+            JOIN homes ON homes.account = trails.account AND homes.place = trails.place
+            JOIN steps ON steps.step = homes.step
+            WHERE trails.strangeness > 0 AND homes.step > last_failure AND at_s - last_s <= 86400
             UNION
-            SELECT trails.actor, starts_s, min({'at': effective_at, 'id': id})
-            FROM trails JOIN entries ON entries.actor = trails.actor AND entries.ip_address = trails.ip_address
+            SELECT trails.account, starts_s, min({'at': effective_at, 'id': id})
+            FROM trails
+            JOIN haunts ON haunts.account = trails.account AND haunts.place = trails.place
+            JOIN steps ON steps.haunt = haunts.haunt AND entered
             WHERE trails.strangeness = 0
-                AND {'at': effective_at, 'id': id} > last_failure
-                AND epoch(effective_at) - epoch(last_failure.at) <= 3600
-            GROUP BY trails.actor, starts_s, trails.ip_address
-        )
+                AND step > last_failure
+                AND floor(epoch(effective_at)) - last_s <= 3600
+            GROUP BY trails.account, starts_s, trails.place
+        ),
+        accounts AS (SELECT DISTINCT account, actor FROM haunts),
+        places AS (SELECT DISTINCT place, ip_address FROM haunts)
         SELECT
             'moments' AS kind,
             measure AS subject,
@@ -253,9 +259,9 @@ def login_failure_anomalies(*, fdr: float = 0.01, history_days: int = 30) -> str
         GROUP BY measure
         UNION ALL
         SELECT 'own', actor, NULL, NULL, [CAST(total AS DOUBLE), weight], NULL, [measure]
-        FROM measures
+        FROM measures JOIN accounts ON accounts.account = measures.account
         WHERE measure NOT IN ('knocks', 'shut_out')
-            AND actor IN (SELECT actor FROM suspects UNION SELECT actor FROM scans WHERE number >= 4)
+            AND measures.account IN (SELECT account FROM suspects UNION SELECT account FROM scans WHERE number >= 4)
         UNION ALL
         SELECT
             'tests',
@@ -273,7 +279,7 @@ def login_failure_anomalies(*, fdr: float = 0.01, history_days: int = 30) -> str
         UNION ALL
         SELECT
             'suspect',
-            suspects.actor,
+            actor,
             starts_s,
             ends_s,
             [
@@ -294,27 +300,33 @@ def login_failure_anomalies(*, fdr: float = 0.01, history_days: int = 30) -> str
             NULL,
             NULL
         FROM suspects
-        LEFT JOIN pasts ON pasts.actor = suspects.actor AND pasts.run = suspects.run
-        LEFT JOIN habits ON habits.actor = suspects.actor AND habits.run = suspects.run
-        LEFT JOIN moves ON moves.actor = suspects.actor AND moves.run = suspects.run
+        JOIN accounts ON accounts.account = suspects.account
+        LEFT JOIN pasts ON pasts.account = suspects.account AND pasts.run = suspects.run
+        LEFT JOIN habits ON habits.account = suspects.account AND habits.run = suspects.run
+        LEFT JOIN moves ON moves.account = suspects.account AND moves.run = suspects.run
         UNION ALL
-        SELECT pattern, scans.actor, starts_s, ends_s, [CAST(number AS DOUBLE), earlier, length_s, since_s], NULL, NULL
-        FROM scans JOIN lives ON lives.actor = scans.actor
+        SELECT pattern, actor, starts_s, ends_s, [CAST(number AS DOUBLE), earlier, length_s, since_s], NULL, NULL
+        FROM scans
+        JOIN lives ON lives.account = scans.account
+        JOIN accounts ON accounts.account = scans.account
         WHERE number >= 4 AND is_judged
         UNION ALL
         SELECT
             'run',
-            tries.actor,
+            actor,
             min(at_s),
             max(at_s),
             [CAST(count(CASE WHEN strangeness > 0 THEN 1 END) AS DOUBLE)],
-            list({'at': effective_at, 'id': id} ORDER BY effective_at, id),
+            list({'at': effective_at, 'id': id}),
             array_agg(DISTINCT ip_address) FILTER (WHERE ip_address IS NOT NULL)
-        FROM tries JOIN told ON told.actor = tries.actor AND told.run = tries.run
-        GROUP BY tries.actor, tries.run
+        FROM tries
+        JOIN told ON told.account = tries.account AND told.run = tries.run
+        JOIN steps ON steps.step = tries.step
+        JOIN haunts ON haunts.haunt = steps.haunt
+        GROUP BY actor, tries.run
         UNION ALL
-        SELECT 'answer', actor, starts_s, NULL, NULL, list(answer ORDER BY answer), NULL
-        FROM answers
+        SELECT 'answer', actor, starts_s, NULL, NULL, list(answer), NULL
+        FROM answers JOIN accounts ON accounts.account = answers.account
         GROUP BY actor, starts_s
         UNION ALL
         SELECT
@@ -325,27 +337,34 @@ def login_failure_anomalies(*, fdr: float = 0.01, history_days: int = 30) -> str
             [CAST(knocks AS DOUBLE), actors, earlier_knocks, earlier_actors],
             NULL,
             NULL
-        FROM sprays
+        FROM sprays JOIN places ON places.place = sprays.place
         WHERE knocks >= 5
         UNION ALL
         SELECT
             'try',
-            failures.ip_address,
-            min(failures.at_s),
-            max(failures.at_s),
+            ip_address,
+            min(at_s),
+            max(at_s),
             NULL,
-            list({'at': effective_at, 'id': id} ORDER BY effective_at, id),
+            list({'at': effective_at, 'id': id}),
             array_agg(DISTINCT actor) FILTER (WHERE actor IS NOT NULL)
-        FROM failures
-        WHERE (actor IS NULL OR is_new) AND ip_address IN (SELECT ip_address FROM sprays WHERE knocks >= 5)
-        GROUP BY failures.ip_address, failures.at_s // 3600
+        FROM judged
+        JOIN steps ON steps.step = judged.step
+        JOIN haunts ON haunts.haunt = steps.haunt
+        WHERE NOT judged.entered
+            AND (judged.account IS NULL OR is_new)
+            AND judged.place IN (SELECT place FROM sprays WHERE knocks >= 5)
+        GROUP BY ip_address, at_s // 3600
         UNION ALL
-        SELECT 'entry', ip_address, NULL, NULL, NULL, list(first_login ORDER BY first_login), NULL
+        SELECT 'entry', ip_address, NULL, NULL, NULL, list({'at': effective_at, 'id': id}), NULL
         FROM homes
-        WHERE ip_address IN (SELECT ip_address FROM sprays WHERE knocks >= 5)
+        JOIN steps ON steps.step = homes.step
+        JOIN haunts ON haunts.haunt = steps.haunt
+        WHERE homes.place IN (SELECT place FROM sprays WHERE knocks >= 5)
         GROUP BY ip_address
         UNION ALL
-        SELECT DISTINCT 'place', ip_address, starts_s, ends_s, NULL, NULL, NULL FROM explained
+        SELECT DISTINCT 'place', ip_address, starts_s, ends_s, NULL, NULL, NULL
+        FROM explained JOIN places ON places.place = explained.place
         UNION ALL
         SELECT
             'outage',
@@ -353,9 +372,12 @@ def login_failure_anomalies(*, fdr: float = 0.01, history_days: int = 30) -> str
             outages.starts_s,
             outages.ends_s,
             [CAST(max(present) AS DOUBLE), max(shut_out)],
-            list({'at': effective_at, 'id': id} ORDER BY effective_at, id),
+            list({'at': effective_at, 'id': id}),
             array_agg(DISTINCT actor)
-        FROM outages JOIN explained ON explained.starts_s = outages.starts_s AND explained.ends_s = outages.ends_s
+        FROM outages
+        JOIN explained ON explained.starts_s = outages.starts_s AND explained.ends_s = outages.ends_s
+        JOIN steps ON steps.step = explained.step
+        JOIN haunts ON haunts.haunt = steps.haunt
         GROUP BY outages.starts_s, outages.ends_s
         ORDER BY kind, subject, starts_s
     """
