@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditframe.flatten import BODIES_PER_BATCH, flatten, flatten_events, flatten_texts
+from auditframe.flatten import BODIES_PER_BATCH, _columns, flatten, flatten_events, flatten_texts
 from auditframe.schema import COLUMN_NAMES, arrow_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 AT = 1_720_804_090
 SESSION = {
@@ -326,3 +331,39 @@ def test_a_batch_is_the_sum_of_its_events(details: list[Any]) -> None:
 
     alone = [found for one in sent for found in flatten_events([one]).events.to_pylist()]
     assert flatten_events(sent).events.to_pylist() == alone
+
+
+@pytest.mark.parametrize("is_enabled", [True, False])
+def test_the_collector_is_paused_for_a_batch_and_left_as_it_was(is_enabled: bool) -> None:
+    seen: list[bool] = []
+
+    def events(*, fails: bool) -> Iterator[bytes]:
+        seen.append(gc.isenabled())
+        yield b'{"id":"a","type":"t","effective_at":1}'
+        if fails:
+            raise LookupError
+
+    (gc.enable if is_enabled else gc.disable)()
+    try:
+        flatten_texts(events(fails=False))
+        after = gc.isenabled()
+        with pytest.raises(LookupError):
+            flatten_texts(events(fails=True))
+        assert (seen, after, gc.isenabled()) == ([False, False], is_enabled, is_enabled)
+    finally:
+        gc.enable()
+
+
+def test_more_bytes_than_one_array_can_hold_give_the_same_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    events = [event(id=f"e{number}", actor=SESSION if number % 2 else None) for number in range(9)]
+    events += [event("role.created", id="r", **{"role.created": {"id": "role-1"}}), event(id="x", effective_at=1.5)]
+    whole = flatten_events(events).events
+    joined = _columns._joined
+
+    def in_chunks(texts: Any) -> Any:
+        return pa.chunked_array([part for part in map(joined, (texts[:5], texts[5:])) if isinstance(part, pa.Array)])
+
+    monkeypatch.setattr(_columns, "_MOST_BYTES", 10)
+    assert flatten_events(events).events.equals(whole)
+    monkeypatch.setattr(_columns, "_joined", in_chunks)
+    assert flatten_events(events).events.equals(whole)

@@ -211,7 +211,7 @@ def test_a_snapshot_gives_the_events_and_the_answers_of_a_lake_of_days(tmp_path:
     assert list(months.partitions()) == ["2026-10"]
     assert list(days.partitions()) == [f"2026-10-{day}" for day in range(12, 32)]
     assert months.arrow(columns).equals(days.arrow(columns))
-    for name in ("events_per_actor", "findings", "coverage"):
+    for name in ("events_per_actor", "privileged_grants", "coverage"):
         assert REGISTRY[name].arrow(months).equals(REGISTRY[name].arrow(days)), name
     assert months.coverage("organization") == days.coverage("organization")
 

@@ -6,6 +6,8 @@ equal ones have been found: actors repeat, so each distinct slice is parsed once
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import itertools
 import json
 from collections import Counter
@@ -21,7 +23,7 @@ from auditframe.pages import parse_page
 from auditframe.schema import COLUMNS, arrow_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
 
     import pandas as pd
@@ -92,9 +94,10 @@ def flatten_events(
 
 def flatten_texts(events: Iterable[bytes], *, scope: str | None = None, seen_at: datetime | None = None) -> Flattened:
     """Flatten the JSON texts of events, as `pages.parse_page` cuts them, in one batch."""
-    rows, raws, unplaced = place(events)
     drift: Counter[str] = Counter()
-    columns = columns_of(rows, raws, drift)
+    with _without_collector():
+        rows, raws, unplaced = place(events)
+        columns = columns_of(rows, raws, drift)
     columns["scope"] = pa.repeat(pa.scalar(scope, pa.string()), len(rows))
     columns["first_seen_at"] = pa.repeat(pa.scalar(seen_at, pa.timestamp("us", tz="UTC")), len(rows))
     columns["snapshot"] = pa.nulls(len(rows), pa.int64())
@@ -114,6 +117,18 @@ def join_flattened(parts: Iterable[Flattened]) -> Flattened:
         tuple(item for part in parts for item in part.quarantine),
         dict(drift),
     )
+
+
+@contextlib.contextmanager
+def _without_collector() -> Iterator[None]:
+    """Pause the garbage collector: a batch makes many objects, none of which stand in a circle."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _encoded(event: Mapping[str, Any]) -> bytes:

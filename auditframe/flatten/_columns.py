@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from auditframe.catalogue import lookup
 from auditframe.flatten._convert import CONVERT, MISMATCH, PLAIN
@@ -17,6 +18,8 @@ from auditframe.schema import COLUMNS, Column, arrow_schema
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable, Collection, Iterator, Sequence
+
+    from msgspec import Raw
 
     from auditframe.flatten._place import Row
     from auditframe.schema import Kind
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
     """By column: what it is for the distinct values of some rows."""
 
 _MICROSECONDS = 1_000_000
+_MOST_BYTES = 2**31 - 1  # that one Arrow array of texts can hold
+_NULL = pa.scalar(b"null", pa.binary())
 _WALKED = frozenset({dict, list, type(None)})
 
 
@@ -90,15 +95,15 @@ class _Slices:
 def columns_of(rows: Sequence[Row], raws: Sequence[bytes], drift: Counter[str]) -> dict[str, _Values]:
     """Return every column that an event itself decides, by name; mismatches are counted in `drift` by path."""
     types = pa.array([row.type for row in rows], pa.string()).dictionary_encode()
-    details = [bytes(row.detail) for row in rows]
+    details = _joined([row.detail for row in rows])
     parts: _Parts = {name: [] for name in _EXPLODED}
-    actors = _distinct("actor", np.arange(len(rows)), [bytes(row.actor) for row in rows], drift)
+    actors = _distinct("actor", np.arange(len(rows)), _joined([row.actor for row in rows]), drift)
     parts["actor_kind"].append((actors, list(map(_actor_kind, actors.values))))
     _explode(actors, [_ACTOR], parts)
-    projects = _distinct("project", np.arange(len(rows)), [bytes(row.project) for row in rows], drift)
+    projects = _distinct("project", np.arange(len(rows)), _joined([row.project for row in rows]), drift)
     _explode(projects, [_PROJECT], parts)
     for type_, numbers in _rows_by_type(types):
-        slices = _distinct(type_, numbers, [details[number] for number in numbers.tolist()], drift)
+        slices = _distinct(type_, numbers, _take(details, pa.array(numbers, pa.int64())), drift)
         _explode(slices, [_OF_ANY_TYPE, _OF_ONE_TYPE.get(type_, _Node(type_))], parts)
     return {
         "id": pa.array([row.id for row in rows], pa.string()),
@@ -106,15 +111,28 @@ def columns_of(rows: Sequence[Row], raws: Sequence[bytes], drift: Counter[str]) 
         "area": _by_type(types, lambda type_: lookup(type_).area),
         "verb": _by_type(types, lambda type_: lookup(type_).verb),
         "effective_at": pa.array(_microseconds(rows), pa.timestamp("us", tz="UTC")),
-        "raw": pa.array(raws, pa.string()),
-        "detail": pa.array([None if detail == b"null" else detail for detail in details], pa.string()),
+        "raw": _joined(raws).cast(pa.string()),
+        "detail": pc.if_else(pc.equal(details, _NULL), None, details).cast(pa.string()),
         **{name: _column(name, of_some, len(rows)) for name, of_some in parts.items()},
     }
 
 
-def _microseconds(rows: Sequence[Row]) -> list[int]:
+def _joined(texts: Sequence[Raw] | Sequence[bytes]) -> _Values:
+    """Put texts into one array; joined, none of them has to become an object of its own."""
+    lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+    if lengths.sum() > _MOST_BYTES:
+        return pa.array(list(map(bytes, texts)), pa.binary())  # in chunks
+    offsets = np.zeros(len(texts) + 1, np.int32)
+    np.cumsum(lengths, out=offsets[1:])
+    buffers = [None, pa.py_buffer(offsets.data), pa.py_buffer(b"".join(texts))]
+    return pa.Array.from_buffers(pa.binary(), len(texts), buffers)
+
+
+def _microseconds(rows: Sequence[Row]) -> list[int] | _Numbers:
     seconds = [row.effective_at for row in rows]
-    return [at * _MICROSECONDS if isinstance(at, int) else round(at * _MICROSECONDS) for at in seconds]
+    if float in set(map(type, seconds)):
+        return [at * _MICROSECONDS if isinstance(at, int) else round(at * _MICROSECONDS) for at in seconds]
+    return np.array(seconds, np.int64) * _MICROSECONDS
 
 
 def _by_type(types: pa.DictionaryArray[Any, Any], derive: Callable[[str], str]) -> _Values:
@@ -133,14 +151,15 @@ def _rows_by_type(types: pa.DictionaryArray[Any, Any]) -> Iterator[tuple[str, _N
     yield from zip(types.dictionary.to_pylist(), np.split(np.argsort(codes, kind="stable"), ends), strict=False)
 
 
-def _distinct(key: str, rows: _Numbers, texts: Sequence[bytes], drift: Counter[str]) -> _Slices:
+def _distinct(key: str, rows: _Numbers, texts: _Values, drift: Counter[str]) -> _Slices:
     """Decode each distinct text of some rows; one that cannot be decoded counts as drift and fills no column."""
-    places: dict[bytes, int] = {}
-    codes = np.array([places.setdefault(text, len(places)) for text in texts], np.int32)
+    encoded: Any = texts.dictionary_encode()
+    encoded = encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
+    distinct, codes = encoded.dictionary.to_pylist(), encoded.indices.to_numpy()
     try:
-        values = _as_values.decode(b"[%b]" % b",".join(text or b"null" for text in places))
+        values = _as_values.decode(b"[%b]" % b",".join(text or b"null" for text in distinct))
     except REFUSALS:
-        values = [_decoded(text) for text in places]
+        values = [_decoded(text) for text in distinct]
         slices = _Slices(_cleared(values), rows, codes, is_strict=False, drift=drift)
         slices.count(key, _places(values, MISMATCH))
         return slices
