@@ -19,6 +19,7 @@ from auditframe.errors import AuditFrameWarning, AuthError, RequestError
 from auditframe.files import read_pages
 from auditframe.flatten import Flattened, flatten_texts, join_flattened
 from auditframe.lake.merge import in_order, sort_arrivals
+from auditframe.parallel import ahead
 from auditframe.window import Instant, parse_window
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 PAGES_PER_BATCH = 500
 """How many pages become columns at once."""
 
-BATCH_BYTES = 32 * 2**20
+BATCH_BYTES = 16 * 2**20
 """How much of the text of events in files becomes columns at once."""
 
 _INSTANT = pa.timestamp("us", tz="UTC")
@@ -186,9 +187,15 @@ def check_files(sources: Iterable[str | Path]) -> None:
 def read_batches(sources: Iterable[str | Path]) -> Iterator[Flattened]:
     """Read files as `read_events` does, a batch at a time, so that memory does not grow with them.
 
+    A thread makes the next batch while one is used.
+
     Raises:
         FileError: As `read_events`, but what came before was yielded; `check_files` tells before.
     """
+    return ahead(_batches(sources))
+
+
+def _batches(sources: Iterable[str | Path]) -> Iterator[Flattened]:
     seen_at = datetime.now(UTC)
     texts: list[bytes] = []
     held_bytes = 0

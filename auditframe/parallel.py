@@ -1,15 +1,17 @@
-"""Several iterators at once, on threads, as one iterator."""
+"""Iterators on threads: several at once as one, or one that is ahead of who takes its items."""
 
 from __future__ import annotations
 
+import itertools
 import math
 import queue
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
 
 T = TypeVar("T")
 
@@ -45,6 +47,19 @@ def side_by_side(sources: Iterable[Callable[[], Iterator[T]]], *, workers: int, 
         crew.dismiss()
     if crew.failure is not None:
         raise crew.failure
+
+
+def ahead(items: Iterator[T]) -> Generator[T, None, None]:
+    """Yield items in their order, while a thread makes the next one.
+
+    Yields:
+        Each item, without keeping it; what making one raises is raised when it is due.
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="auditframe") as maker:
+        coming = maker.submit(list, itertools.islice(items, 1))
+        while item := coming.result():
+            coming = maker.submit(list, itertools.islice(items, 1))
+            yield item.pop()
 
 
 class _Ended:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+import weakref
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -10,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditframe.parallel import side_by_side
+from auditframe.parallel import ahead, side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,3 +82,46 @@ def test_who_wants_no_more_does_not_leave_threads_behind() -> None:
 
     assert stop.is_set()
     assert threading.active_count() <= before
+
+
+@given(st.lists(st.integers()), st.none() | st.integers(0, 5))
+def test_what_is_made_ahead_comes_in_order_and_an_error_when_it_is_due(items: list[int], fails_at: int | None) -> None:
+    def made() -> Iterator[int]:
+        for number, item in enumerate(items):
+            if number == fails_at:
+                raise LookupError(item)
+            yield item
+
+    taken: list[int] = []
+    fails = fails_at is not None and fails_at < len(items)
+    with pytest.raises(LookupError) if fails else contextlib.nullcontext():
+        for item in ahead(made()):
+            taken.append(item)  # noqa: PERF402 - what came before an error counts
+
+    assert taken == items[:fails_at]
+
+
+def test_one_item_is_made_while_one_is_used_and_none_is_kept() -> None:
+    begun: list[int] = []
+    second = threading.Event()
+
+    class Item:
+        pass
+
+    def made() -> Iterator[Item]:
+        for number in range(4):
+            begun.append(number)
+            if number == 1:
+                second.set()
+            yield Item()
+
+    coming = ahead(made())
+    item = next(coming)
+    assert second.wait(timeout=10)
+    kept = weakref.ref(item)
+    del item
+    assert kept() is None
+    next(coming)
+    coming.close()
+    assert begun[:2] == [0, 1]
+    assert len(begun) <= 3

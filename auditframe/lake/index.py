@@ -90,9 +90,9 @@ class Fingerprints:
         """Let a run stand for the last ones, of which it has so many taken in."""
         self._runs[len(self._runs) - taken :] = [run]
 
-    def may_hold(self, ids: Sequence[str]) -> list[str]:
-        """Return, in their order, the ids that may have been added."""
-        wanted = _fingerprints(ids)
+    def may_hold(self, ids: Sequence[str], wanted: NDArray[np.uint64] | None = None) -> list[str]:
+        """Return, in their order, the ids that may have been added; `wanted` are their fingerprints, where known."""
+        wanted = _fingerprints(ids) if wanted is None else wanted
         found = np.zeros(len(ids), dtype=bool)
         for run in filter(len, self._runs):
             places = np.searchsorted(run, wanted)
@@ -110,6 +110,7 @@ class Index:
     def __init__(self, layout: Layout, entries: Sequence[Entry]) -> None:
         self._layout = layout
         self._of_entry = 0
+        self._asked: tuple[Sequence[str], NDArray[np.uint64]] = ((), _fingerprints(()))
         runs = _current_runs(layout, entries)
         self._held = Fingerprints(run.ids for run in runs)
         self._hashes = {run.name: run.header.hash for run in runs}
@@ -132,11 +133,17 @@ class Index:
         """
         if ids:
             self._of_entry += len(ids)
-            self._put_down(_fingerprints(ids), number=number)
+            self._put_down(self._fingerprints_of(ids), number=number)
 
     def may_hold(self, ids: Sequence[str]) -> list[str]:
         """Return, in their order, the ids that may have been added."""
-        return self._held.may_hold(ids)
+        return self._held.may_hold(ids, self._fingerprints_of(ids))
+
+    def _fingerprints_of(self, ids: Sequence[str]) -> NDArray[np.uint64]:
+        """Return the fingerprints of ids; most that are asked for are added next."""
+        if ids != self._asked[0]:
+            self._asked = (ids, _fingerprints(ids))
+        return self._asked[1]
 
     def _put_down(self, ids: NDArray[np.uint64], *, number: int) -> None:
         run, taken = self._held.joined(ids)

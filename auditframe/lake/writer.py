@@ -236,8 +236,8 @@ class Writer:
 
     def _merge_into(self, partition: str, rows: pa.Table) -> None:
         path = self._layout.partition_file(partition)
-        there = read_current(path) if path.exists() else arrow_schema().empty_table()
-        put(encode_partition(merge(there, rows)), path, staging=self._layout.staging)
+        merged = merge(read_current(path) if path.exists() else arrow_schema().empty_table(), rows)
+        put(encode_partition(merged), path, staging=self._layout.staging)
 
     def _keep(self, items: Iterable[Kept]) -> None:
         """Add lines to this entry's quarantine file; what an earlier one holds is not held twice."""
