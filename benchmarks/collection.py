@@ -51,7 +51,8 @@ def main() -> None:
     took_s = {workers: _time_s(organization, workers, days=days, latency_s=latency_s) for workers in (8, 1)}
     facts = {
         "measured_at": datetime.now(UTC).strftime("%F"),
-        "software": f"auditframe {af.__version__}, Python {platform.python_version()}",
+        "software": f"auditframe {af.__version__}, openai {openai.__version__}, Python {platform.python_version()}",
+        "rounds": ROUNDS,
         "events": events,
         "days": days,
         "latency_s": latency_s,

@@ -80,6 +80,23 @@ def _slopes(of: Mapping[str, float]) -> str:
     return f"{of['all']:.2f} | {of['last']:.2f}"
 
 
+def collection_table() -> str:
+    """Give the figures of the last run of ``benchmarks/collection.py``."""
+    facts = results("collection")
+    clients = (("auditframe.load", facts["client_cpu_us"]), ("official SDK, json_normalize", facts["sdk_cpu_us"]))
+    lines = [
+        f"{facts['software']}; {facts['measured_at']}; {facts['events']:,} events of {facts['days']} days, each answer "
+        f"{1000 * facts['latency_s']:.0f} ms late; the clients without that, median of {facts['rounds']} processes.\n",
+        "| | | |",
+        "| --- | --: | --: |",
+        f"| snapshot, 1 worker | {facts['workers_1_s']:.1f} s | {facts['ratio']:.1f} |",
+        f"| snapshot, 8 workers | {facts['workers_8_s']:.1f} s | 1.0 |",
+    ]
+    first_us = clients[0][1]
+    lines += [f"| {name}, CPU an event | {cpu_us:.0f} us | {cpu_us / first_us:.1f} |" for name, cpu_us in clients]
+    return "\n".join(lines) + "\n"
+
+
 def startup_table() -> str:
     """Give the figures of the last run of ``benchmarks/startup.py``, a row a command."""
     facts = results("startup")

@@ -22,7 +22,14 @@ from auditframe.lake.quarantine import Kept
 from auditframe.lake.records import Collected, Counts, Entry, PartitionState, QuarantineState, Removal, Span
 from auditframe.schema import COLUMNS, arrow_schema
 from docs._anomalies import anomaly_tables
-from docs._figures import flatten_table, lake_table, performance_table, reliability_table, startup_table
+from docs._figures import (
+    collection_table,
+    flatten_table,
+    lake_table,
+    performance_table,
+    reliability_table,
+    startup_table,
+)
 from docs._markdown import block, code, page, table
 from docs._pages import ROOT
 from docs._reports import report_pages, report_table
@@ -151,6 +158,7 @@ def sections() -> dict[str, str]:
         "performance": performance_table(),
         "flatten": flatten_table(),
         "lake": lake_table(),
+        "collection": collection_table(),
         "startup": startup_table(),
         "anomalies": anomaly_tables(),
         **record_tables(),

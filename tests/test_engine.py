@@ -83,7 +83,7 @@ def test_memory_that_does_not_suffice_is_named(tmp_path: Path, monkeypatch: pyte
         lake.arrow(SORTED_ALL)
 
 
-SHORT = [report for report in REGISTRY.values() if not report.is_long and report.name != "findings"]
+SHORT = [report for report in REGISTRY.values() if not report.is_roomy and report.name != "findings"]
 MEMORY = "SELECT current_setting('memory_limit') AS memory, current_setting('threads') AS threads FROM events LIMIT 1"
 
 

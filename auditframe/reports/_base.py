@@ -52,7 +52,7 @@ class Report(Generic[P]):
         finish: What turns the SQL's answer into the final one; None leaves it.
         relations: The tables beside ``events`` and ``catalogue`` that the SQL names.
         severity: Of a check, the highest severity that its findings have; None for a report that does not judge.
-        is_long: Whether its answer grows with the log, so that no memory is saved in answering it.
+        is_roomy: Whether no memory is saved in answering it: its answer grows with the log, or saving would cost more.
     """
 
     body: Callable[P, str]
@@ -62,7 +62,7 @@ class Report(Generic[P]):
     finish: Finish | None = field(default=None, repr=False)
     relations: tuple[Relation, ...] = ()
     severity: Severity | None = None
-    is_long: bool = False
+    is_roomy: bool = False
 
     def __post_init__(self) -> None:
         """Show editors and notebooks the report's own docstring and parameters instead of this class's."""
@@ -102,7 +102,7 @@ class Report(Generic[P]):
             named = [each for relation in self.relations for each in (*relation.needs, relation)]
             beside = {each.name: each.read(events, values) for each in named if each.read}
             first = {each.name: (each.sql, _named_in(each.sql, values)) for each in named if each.sql}
-            thread_mb = None if self.is_long else THREAD_MB
+            thread_mb = None if self.is_roomy else THREAD_MB
             answer = events.arrow(
                 self._sql, _named_in(self._sql, values), beside=beside, first=first, thread_mb=thread_mb
             )
@@ -205,7 +205,7 @@ def report(  # noqa: PLR0913 - a report is declared once, by name
     controls: tuple[str, ...] = (),
     finish: Finish | None = None,
     relations: tuple[Relation, ...] = (),
-    is_long: bool = False,
+    is_roomy: bool = False,
 ) -> Callable[[Callable[P, str]], Report[P]]:
     """Make a function a report.
 
@@ -219,11 +219,12 @@ def report(  # noqa: PLR0913 - a report is declared once, by name
         controls: The controls that it supports evidence for, from ``controls.csv``.
         finish: A function from the SQL's answer and the parameters to the final answer.
         relations: Tables beside ``events`` and ``catalogue`` that the SQL names.
-        is_long: Whether the answer grows with the log: rows for each event rather than for groups of them.
+        is_roomy: Whether no memory is to be saved: the answer has rows for each event, or saving costs more than it
+            brings.
     """
 
     def decorate(body: Callable[P, str]) -> Report[P]:
-        return Report(body, columns, plot, controls, finish, relations, is_long=is_long)
+        return Report(body, columns, plot, controls, finish, relations, is_roomy=is_roomy)
 
     return decorate
 
@@ -236,6 +237,7 @@ def check(  # noqa: PLR0913 - a check is declared once, by name
     controls: tuple[str, ...] = (),
     finish: Finish | None = None,
     relations: tuple[Relation, ...] = (),
+    is_roomy: bool = False,
 ) -> Callable[[Callable[P, str]], Report[P]]:
     """Make a function a check: a report that judges, each row of whose answer is a finding.
 
@@ -249,9 +251,10 @@ def check(  # noqa: PLR0913 - a check is declared once, by name
         controls: As `report`.
         finish: As `report`.
         relations: As `report`.
+        is_roomy: As `report`.
     """
 
     def decorate(body: Callable[P, str]) -> Report[P]:
-        return Report(body, (*FINDING_COLUMNS, *columns), plot, controls, finish, relations, severity)
+        return Report(body, (*FINDING_COLUMNS, *columns), plot, controls, finish, relations, severity, is_roomy)
 
     return decorate

@@ -42,6 +42,7 @@ _ACTORS = ReportColumn("actors", "integer", "How many different actors they name
     ),
     plot=Bars(label=("actor",), value="events"),
     controls=("SOC 2 CC7.2", "ISO/IEC 27001:2022 A.8.15", "NIST SP 800-53 r5 AU-6"),
+    is_roomy=True,
 )
 def events_per_actor() -> str:
     """Who did something, and how much?

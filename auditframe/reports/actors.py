@@ -24,7 +24,7 @@ from auditframe.reports._specs import Points
     ),
     plot=Points(at="effective_at", label="type"),
     controls=("SOC 2 CC7.3", "ISO/IEC 27001:2022 A.8.15", "NIST SP 800-53 r5 AU-6", "NIST SP 800-53 r5 AU-12"),
-    is_long=True,
+    is_roomy=True,
 )
 def actor_timeline(*, actor: str | None = None) -> str:
     """What did an actor do, step by step?

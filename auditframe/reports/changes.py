@@ -23,7 +23,7 @@ from auditframe.reports._specs import Points
     ),
     plot=Points(at="effective_at", label="type"),
     controls=("SOC 2 CC8.1", "ISO/IEC 27001:2022 A.8.32", "NIST SP 800-53 r5 AU-12"),
-    is_long=True,
+    is_roomy=True,
 )
 def resource_history(*, resource_id: str | None = None) -> str:
     """What happened to a resource, and who did it?
@@ -111,7 +111,7 @@ def resource_history(*, resource_id: str | None = None) -> str:
     ),
     plot=Points(at="effective_at", label="field"),
     controls=("SOC 2 CC8.1", "ISO/IEC 27001:2022 A.8.32", "NIST SP 800-53 r5 CM-3"),
-    is_long=True,
+    is_roomy=True,
 )
 def change_log(*, resource_id: str | None = None) -> str:
     """What was changed, from what to what?

@@ -160,7 +160,7 @@ def project_lifecycle(*, as_of: Moment = None) -> str:
     ),
     plot=Points(at="effective_at", label="field"),
     controls=("SOC 2 CC8.1", "ISO/IEC 27001:2022 A.8.32", "NIST SP 800-53 r5 CM-3"),
-    is_long=True,
+    is_roomy=True,
 )
 def rate_limit_changes() -> str:
     """Which rate limits were raised or lowered, and by how much?

@@ -184,6 +184,7 @@ def impossible_travel(*, max_kmh: float = 900.0, min_km: float = 500.0, egress_a
     ),
     plot=Points(at="effective_at", label="actor"),
     controls=("SOC 2 CC6.1", "SOC 2 CC7.2", "ISO/IEC 27001:2022 A.8.16", "NIST SP 800-53 r5 AU-6"),
+    is_roomy=True,
 )
 def fingerprint_changes(*, min_actors: int = 3) -> str:
     """Whose session announces a client that its TLS handshake does not fit?
