@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 _MICROSECONDS = 1_000_000
 _MOST_BYTES = 2**31 - 1  # that one Arrow array of texts can hold
-_NULL = pa.scalar(b"null", pa.binary())
 _WALKED = frozenset({dict, list, type(None)})
 
 
@@ -112,7 +111,7 @@ def columns_of(rows: Sequence[Row], raws: Sequence[bytes], drift: Counter[str]) 
         "verb": _by_type(types, lambda type_: lookup(type_).verb),
         "effective_at": pa.array(_microseconds(rows), pa.timestamp("us", tz="UTC")),
         "raw": _joined(raws).cast(pa.string()),
-        "detail": pc.if_else(pc.equal(details, _NULL), None, details).cast(pa.string()),
+        "detail": pc.if_else(pc.equal(details, pa.scalar(b"null", pa.binary())), None, details).cast(pa.string()),
         **{name: _column(name, of_some, len(rows)) for name, of_some in parts.items()},
     }
 
