@@ -11,6 +11,7 @@ from auditframe.flatten import flatten_events
 from auditframe.lake import Lake
 from auditframe.lake.events import MEMORY_LIMIT
 from auditframe.reports import REGISTRY, _base, events_per_actor, privileged_grants
+from tests.small_disk import missing, small_disk
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,6 +82,14 @@ def test_memory_that_does_not_suffice_is_named(tmp_path: Path, monkeypatch: pyte
 
     with pytest.raises(ReportError, match="Raise AUDITFRAME_MEMORY_LIMIT, or ask for a shorter window"):
         lake.arrow(SORTED_ALL)
+
+
+@pytest.mark.skipif(missing() is not None, reason=missing() or "")
+def test_where_the_disk_does_not_suffice_either_there_is_more_memory(tmp_path: Path, scratch: Path) -> None:
+    lake = lake_of(tmp_path / "lake", days=3, events_per_day=30_000)
+
+    with small_disk(scratch):
+        assert lake.events.arrow(SORTED_ALL, thread_mb=32).equals(lake.arrow(SORTED_ALL))
 
 
 SHORT = [report for report in REGISTRY.values() if not report.is_roomy and report.name != "findings"]

@@ -170,6 +170,13 @@ def test_another_grain_than_a_lake_has_is_refused(tmp_path: Path, has: Any, aske
     assert caught.value.path == tmp_path / "lake"
 
 
+@pytest.mark.parametrize("asked", ["week", "", "Month"])
+def test_a_partition_is_a_day_or_a_month(tmp_path: Path, lake: af.Lake, asked: Any) -> None:
+    for path in (lake.path, tmp_path / "new"):
+        with pytest.raises(LakeError, match="A partition is a day or a month, not a "):
+            af.Lake(path, partition=asked)
+
+
 def test_who_opened_the_folder_before_the_lake_was_made_finds_its_grain(tmp_path: Path) -> None:
     early, asking = af.Lake(tmp_path / "lake"), af.Lake(tmp_path / "lake", partition="day")
     af.Lake(tmp_path / "lake", partition="month").append(arriving(event("e0", EDGES[0])))

@@ -13,7 +13,7 @@ from auditframe.catalogue import catalogue
 from auditframe.errors import LakeError, ParameterError, WindowError
 from auditframe.lake.events import Events
 from auditframe.lake.journal import read_walks
-from auditframe.lake.layout import Layout, layout_at, open_layout
+from auditframe.lake.layout import GRAINS, Layout, layout_at, open_layout
 from auditframe.lake.ledger import coverage, read_ledger
 from auditframe.lake.presence import present_partitions
 from auditframe.lake.prove import Proof, prove
@@ -52,14 +52,16 @@ class Lake:
 
     Raises:
         LakeVersionError: The lake has a format that this version does not read.
-        LakeError: The lake has other partitions, or the path is an object store's; this version keeps lakes on local
-            disks.
+        LakeError: The lake has other partitions, or there are none such, or the path is an object store's; this
+            version keeps lakes on local disks.
     """
 
     def __init__(self, path: str | Path, *, partition: Literal["day", "month"] | None = None) -> None:
         if "://" in str(path):
             raise LakeError(f"{path} is no folder. Lakes on object storage are not supported yet.", path=Path(path))
         self.path = Path(path)
+        if partition not in {None, *GRAINS}:
+            raise LakeError(f"A partition is a {' or a '.join(GRAINS)}, not a {partition!r}.", path=self.path)
         self._partition = partition
         self._layout = open_layout(self.path, partition) if self.exists() else Layout(self.path)
 
