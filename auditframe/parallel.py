@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_ROOM_PER_WORKER = 2
-"""How many items a worker may be ahead of who takes them."""
+_ROOM = 1
+"""How many items may wait to be taken, beside the one that each worker has at hand."""
 
 _PATIENCE_S = 3.0
 """How long, after one has failed or somebody stops, the others may take to hand over what they have [s]."""
@@ -73,7 +73,7 @@ class _Crew(Generic[T]):
         self.failure: BaseException | None = None
         self._sources = iter(sources)
         self._lock = threading.Lock()
-        self._queue: queue.Queue[T | _Ended] = queue.Queue(_ROOM_PER_WORKER * workers)
+        self._queue: queue.Queue[T | _Ended] = queue.Queue(_ROOM)
         self._stop = stop
         self._dismissed = threading.Event()
         self._busy = workers

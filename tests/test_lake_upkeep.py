@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from auditframe.errors import LakeCorruptError, LakeError, LakeNotFoundError, ParameterError, WindowError
+from auditframe.fingerprints import Fingerprints
 from auditframe.flatten import Flattened, Quarantined, flatten_events, flatten_texts
 from auditframe.lake import Lake
 from auditframe.lake.journal import Journal, Walk, read_journal, read_walks, write_journal, write_walk
@@ -245,7 +246,7 @@ def test_what_a_killed_import_brought_cannot_vanish_from_the_endpoint(lake: Lake
     with lake.writer() as writer:
         writer.add(arriving(event("file", 7)))
     with lake.writer() as writer:
-        missing = writer.missing("organization", Window(T0, T0 + timedelta(days=1)), ())
+        missing = writer.missing("organization", Window(T0, T0 + timedelta(days=1)), Fingerprints())
 
     assert (lake.ledger()[-1].kind, lake.ledger()[-1].counts.new) == ("recovery", 1)
     assert missing == []
@@ -256,7 +257,7 @@ def test_what_a_snapshot_brought_that_was_killed_before_its_first_walk_stood_can
         writer.note()
         writer.add(arriving(event("new", 7)))
     with lake.writer() as writer:
-        missing = writer.missing("organization", Window(T0, T0 + timedelta(days=1)), ())
+        missing = writer.missing("organization", Window(T0, T0 + timedelta(days=1)), Fingerprints())
 
     assert lake.ledger()[-1].kind == "recovery"
     assert missing == ["new"]
@@ -464,11 +465,13 @@ def test_only_events_that_a_snapshot_brought_can_be_missing(lake: Lake) -> None:
         writer.commit("snapshot")
     with lake.writer() as writer:
         day = Window(T0, T0 + timedelta(days=1))
-        found = writer.missing("organization", day, {"s1"})
+        returned = Fingerprints()
+        returned.add(["s1"])
+        found = writer.missing("organization", day, returned)
 
         assert found == ["s2"]
-        assert writer.missing("tenant", day, set()) == []
-        assert writer.missing("organization", Window(T0 + timedelta(seconds=11), None), set()) == ["s2"]
+        assert writer.missing("tenant", day, Fingerprints()) == []
+        assert writer.missing("organization", Window(T0 + timedelta(seconds=11), None), Fingerprints()) == ["s2"]
 
 
 def test_upkeep_waits_for_no_other_writer(lake: Lake) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 import weakref
 from functools import partial
 from typing import TYPE_CHECKING
@@ -82,6 +83,24 @@ def test_who_wants_no_more_does_not_leave_threads_behind() -> None:
 
     assert stop.is_set()
     assert threading.active_count() <= before
+
+
+def test_nobody_runs_far_ahead_of_who_takes_the_items() -> None:
+    made: list[int] = []
+
+    def source() -> Iterator[int]:
+        for number in range(100):
+            made.append(number)
+            yield number
+
+    items = side_by_side([source] * 3, workers=3, stop=threading.Event())
+    most = 0
+    for taken, _ in enumerate(items, start=1):
+        time.sleep(0.005)
+        most = max(most, len(made) - taken)
+
+    assert len(made) == 300
+    assert most <= 3 + 1  # what each has at hand, and one that waits
 
 
 @given(st.lists(st.integers()), st.none() | st.integers(0, 5))

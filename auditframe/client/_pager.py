@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Protocol, TypeGuard
 
 from auditframe.client._order import Course
 from auditframe.client._records import is_sendable
 from auditframe.errors import PageError, RequestError
+from auditframe.fingerprints import Fingerprints
 from auditframe.text import inert
 
 if TYPE_CHECKING:
@@ -89,14 +89,14 @@ def _next(last: Fetched, read: Read, trail: _Trail) -> Fetched:
 
 
 class _Trail:
-    """What a walk has seen: every event's identity and every cursor it sent."""
+    """What a walk has seen: every event, by its id or, where it has none, by its text, and every cursor it sent."""
 
     def __init__(self, start: str | None, *, backward: bool) -> None:
         self.cursors = {start} if start else set()
-        self._seen: set[bytes] = set()
+        self._seen = Fingerprints()
         self._backward = backward
         self._empty_pages = 0
-        self._edge: bytes | None = None
+        self._edge: str | bytes | None = None
 
     def candidates(self, page: Page) -> tuple[str, ...]:
         """Return the cursors that may lead on, best first.
@@ -119,23 +119,18 @@ class _Trail:
 
     def is_forward(self, fetched: Fetched) -> bool:
         """Take a page in if it brings the walk forward; say whether it does."""
-        identities = list(map(_identity, fetched.page.ids, fetched.page.events))
+        identities = [id_ or event for id_, event in zip(fetched.page.ids, fetched.page.events, strict=True)]
         self._empty_pages = 0 if identities else self._empty_pages + 1
         if not identities:
             return fetched.is_last or self._empty_pages <= MAX_EMPTY_PAGES
         edge, before = identities[0 if self._backward else -1], self._edge
         # A page may begin with rows that are known. One that ends with such a row has turned round, whatever else it
         # holds, unless it is the last one and only repeats what came before its cursor.
-        if edge in self._seen and not (fetched.is_last and edge == before):
+        if self._seen.may_hold([edge]) and not (fetched.is_last and edge == before):
             return False
-        self._seen.update(identities)
+        self._seen.add(identities)
         self._edge = edge
         return True
-
-
-def _identity(event_id: str | None, event: bytes) -> bytes:
-    """Return 16 bytes that stand for an event: of its id, or of its text where it has none."""
-    return blake2b(event_id.encode() if event_id else event, digest_size=16).digest()
 
 
 def _no_progress(last: Fetched, tried: list[str]) -> PageError:

@@ -9,11 +9,11 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from auditframe.errors import LakeCorruptError
+from auditframe.fingerprints import Fingerprints
 from auditframe.flatten import flatten_texts
 from auditframe.lake.claims import ADDING, CLOCK_GRACE
 from auditframe.lake.derive import PROVENANCE, is_current
 from auditframe.lake.faults import UNREADABLE, cause, read_regular
-from auditframe.lake.index import Fingerprints
 from auditframe.lake.merge import ORDER, instants, texts
 from auditframe.lake.merkle import merkle_root
 from auditframe.lake.parquet import read_partition

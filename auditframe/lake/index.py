@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import re
 from dataclasses import dataclass
-from hashlib import blake2b, sha256
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 
+from auditframe.fingerprints import STORED, Fingerprints, fingerprints
 from auditframe.lake.faults import UNREADABLE, Fault, cause, names_in, read_regular
 from auditframe.lake.merge import texts
 from auditframe.lake.parquet import read_partition
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
 
     from auditframe.lake.layout import Layout
     from auditframe.lake.records import Entry
-
-_STORED = np.dtype("<u8")
-
 
 _ANEW = "The next writer makes the index anew."
 _NAME = re.compile(r"[0-9]{8}\.ids")
@@ -67,39 +65,6 @@ class Run:
     ids: NDArray[np.uint64]
 
 
-class Fingerprints:
-    """The fingerprints of ids; what they do not hold was never added, what they may hold has to be looked up."""
-
-    def __init__(self, runs: Iterable[NDArray[np.uint64]] = ()) -> None:
-        self._runs = list(runs)
-
-    def add(self, ids: Sequence[str]) -> None:
-        """Remember ids."""
-        self.put(*self.joined(_fingerprints(ids)))
-
-    def joined(self, run: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], int]:
-        """Make one of a new run and the last ones that are not much longer; return it, and how many those are."""
-        left, parts = list(self._runs), [run]
-        while left and len(left[-1]) <= 2 * sum(map(len, parts)):
-            parts.append(left.pop())
-        joined = np.concatenate(parts)
-        joined.sort()
-        return joined, len(self._runs) - len(left)
-
-    def put(self, run: NDArray[np.uint64], taken: int) -> None:
-        """Let a run stand for the last ones, of which it has so many taken in."""
-        self._runs[len(self._runs) - taken :] = [run]
-
-    def may_hold(self, ids: Sequence[str], wanted: NDArray[np.uint64] | None = None) -> list[str]:
-        """Return, in their order, the ids that may have been added; `wanted` are their fingerprints, where known."""
-        wanted = _fingerprints(ids) if wanted is None else wanted
-        found = np.zeros(len(ids), dtype=bool)
-        for run in filter(len, self._runs):
-            places = np.searchsorted(run, wanted)
-            found |= run[np.minimum(places, len(run) - 1)] == wanted
-        return [ids[int(place)] for place in np.flatnonzero(found)]
-
-
 class Index:
     """The fingerprints of a lake's ids on the disk, held open by its one writer.
 
@@ -110,7 +75,7 @@ class Index:
     def __init__(self, layout: Layout, entries: Sequence[Entry]) -> None:
         self._layout = layout
         self._of_entry = 0
-        self._asked: tuple[Sequence[str], NDArray[np.uint64]] = ((), _fingerprints(()))
+        self._asked: tuple[Sequence[str], NDArray[np.uint64]] = ((), fingerprints(()))
         runs = _current_runs(layout, entries)
         self._held = Fingerprints(run.ids for run in runs)
         self._hashes = {run.name: run.header.hash for run in runs}
@@ -121,7 +86,7 @@ class Index:
         if there and not runs:
             read = (read_partition(path, path=path, columns=["id"]) for path in there.values())
             self._of_entry = entries[-1].counts.new if entries else 0
-            self._put_down(np.concatenate([_fingerprints(texts(rows, "id")) for rows in read]), number=len(entries))
+            self._put_down(np.concatenate([fingerprints(texts(rows, "id")) for rows in read]), number=len(entries))
             self._of_entry = 0
 
     def add(self, ids: Sequence[str], *, number: int) -> None:
@@ -142,7 +107,7 @@ class Index:
     def _fingerprints_of(self, ids: Sequence[str]) -> NDArray[np.uint64]:
         """Return the fingerprints of ids; most that are asked for are added next."""
         if ids != self._asked[0]:
-            self._asked = (ids, _fingerprints(ids))
+            self._asked = (ids, fingerprints(ids))
         return self._asked[1]
 
     def _put_down(self, ids: NDArray[np.uint64], *, number: int) -> None:
@@ -225,16 +190,16 @@ def _encoded(header: Header, run: NDArray[np.uint64]) -> bytes:
 
 
 def _buffer(run: NDArray[np.uint64]) -> memoryview:
-    return run.astype(_STORED, copy=False).data
+    return run.astype(STORED, copy=False).data
 
 
 def _decoded(path: Path) -> Run:
     line, _, body = read_regular(path).partition(b"\n")
     header = msgspec.json.decode(line, type=Header)
     is_whole = line == canonical(header) and header.hash == header.computed_hash()
-    if not is_whole or sha256(body).hexdigest() != header.sha256 or len(body) != _STORED.itemsize * header.ids:
+    if not is_whole or sha256(body).hexdigest() != header.sha256 or len(body) != STORED.itemsize * header.ids:
         raise ValueError(f"{path.name} was changed after it was written")
-    return Run(path.name, header, np.frombuffer(body, dtype=_STORED).astype(np.uint64, copy=False))
+    return Run(path.name, header, np.frombuffer(body, dtype=STORED).astype(np.uint64, copy=False))
 
 
 def _files(layout: Layout) -> list[str]:
@@ -242,8 +207,3 @@ def _files(layout: Layout) -> list[str]:
     with contextlib.suppress(OSError):
         return [name for name in names_in(layout.index) if is_run(name)]
     return []
-
-
-def _fingerprints(ids: Sequence[str]) -> NDArray[np.uint64]:
-    digests = b"".join(blake2b(id_.encode(), digest_size=_STORED.itemsize).digest() for id_ in ids)
-    return np.frombuffer(digests, dtype=_STORED).astype(np.uint64, copy=False)

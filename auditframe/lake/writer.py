@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from auditframe.fingerprints import Fingerprints
     from auditframe.lake.journal import Walk
     from auditframe.lake.layout import Grain, Layout
     from auditframe.lake.records import Collected, Entry, Kind, Span
@@ -135,8 +136,8 @@ class Writer:
         if instead_of is not None and instead_of.window not in {walk.window for walk in walks}:
             drop_walk(self._layout, instead_of)
 
-    def missing(self, scope: str, window: Window, returned: Collection[str]) -> list[str]:
-        """Return the ids of a window that an earlier snapshot brought and that are not among those returned now.
+    def missing(self, scope: str, window: Window, returned: Fingerprints) -> list[str]:
+        """Return the ids of a window that an earlier snapshot brought and that were not returned now.
 
         An event that came again with a time outside the window is a mutation, and not missing.
         """
@@ -148,7 +149,9 @@ class Writer:
             came = zip(rows["scope"].to_pylist(), rows["snapshot"].to_pylist(), strict=True)
             brought = [found_in == scope and number in snapshots for found_in, number in came]
             placed = zip(texts(rows, "id"), instants(rows, "effective_at"), brought, strict=True)
-            found += [id_ for id_, at, is_own in placed if is_own and at in window and id_ not in returned]
+            ids = [id_ for id_, at, is_own in placed if is_own and at in window]
+            came_again = set(returned.may_hold(ids))
+            found += [id_ for id_ in ids if id_ not in came_again]
         return [id_ for id_ in found if id_ not in moved]
 
     def vanished(self) -> dict[str, str]:

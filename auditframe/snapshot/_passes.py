@@ -112,5 +112,5 @@ def _with_what_is_gone(piece: Piece, writer: Writer) -> Walk:
     return msgspec.structs.replace(
         walk,
         vanished=[id_ for id_ in missing if id_ not in known_gone],
-        returned=sorted(piece.ids & known_gone),
+        returned=piece.ids.may_hold(sorted(known_gone)),
     )

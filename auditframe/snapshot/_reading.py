@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import msgspec
 
 from auditframe.client import Filters
 from auditframe.errors import ApiError, AuthError
+from auditframe.fingerprints import Fingerprints
 from auditframe.flatten import flatten_texts
 from auditframe.lake.merge import instants
 from auditframe.parallel import side_by_side
@@ -32,13 +34,13 @@ class Piece:
     Attributes:
         walk: How far the window is read with them.
         events: What they held.
-        ids: The ids that the run has seen in the window.
+        ids: Those that the run has seen in the window; they grow until it is read to its end.
         is_all: Whether these are all that the endpoint returns for it.
     """
 
     walk: Walk
     events: Flattened
-    ids: frozenset[str]
+    ids: Fingerprints
     is_all: bool
 
 
@@ -73,6 +75,8 @@ class Reader:
         self._budget = budget
         self._workers = workers
         self._permissions = permissions
+        # One thread for all: Arrow keeps a good part of what each thread once had, and they would take turns anyway.
+        self._flattening = ThreadPoolExecutor(1, thread_name_prefix="auditframe-flatten")
 
     def pieces(self, walks: Iterable[Walk]) -> Iterator[Piece | Restart]:
         """Read windows in their order, so many side by side, and yield pieces as they come."""
@@ -123,7 +127,7 @@ class Reader:
 
     def _handed_over(self, reading: _Reading) -> Piece:
         self._budget.hand_over(reading.held)
-        return reading.piece()
+        return self._flattening.submit(reading.piece).result()
 
     def _is_refused_scope(self, scope: str, permission: Permission, error: AuthError) -> bool:
         """Whether the key may read the organization's events, though not this scope; a revoked key reads neither."""
@@ -143,13 +147,15 @@ class _Reading:
         self._walk = msgspec.structs.replace(
             walk, pages=0, outside=0, first_request_id=None, last_request_id=None, vanished=[], returned=[]
         )
-        self._batch: list[Fetched] = []
-        self._ids: set[str] = set()
+        self._events: list[bytes] = []
+        self._received_at: datetime | None = None
+        self._held = 0
+        self._ids = Fingerprints()
 
     @property
     def held(self) -> int:
         """How many pages the next piece will hold."""
-        return len(self._batch)
+        return self._held
 
     @property
     def is_over(self) -> bool:
@@ -169,8 +175,10 @@ class _Reading:
         walk = self._walk
         if not walk.pages and not self._is_resumed:
             walk = msgspec.structs.replace(walk, asked_at=fetched.asked_at.replace(microsecond=0))
-        self._batch.append(fetched)
-        self._ids.update(filter(None, fetched.page.ids))
+        self._events += fetched.page.events
+        self._received_at = fetched.received_at
+        self._held += 1
+        self._ids.add([id_ for id_ in fetched.page.ids if id_])
         self._walk = msgspec.structs.replace(
             walk,
             pages=walk.pages + 1,
@@ -190,12 +198,11 @@ class _Reading:
 
     def piece(self) -> Piece:
         """Return the pages since the last piece."""
-        batch, self._batch = self._batch, []
-        texts = (event for fetched in batch for event in fetched.page.events)
-        events = flatten_texts(texts, scope=_scope(self._walk), seen_at=batch[-1].received_at if batch else None)
+        texts, self._events, self._held = self._events, [], 0
+        events = flatten_texts(texts, scope=_scope(self._walk), seen_at=self._received_at)
         self._reach(instants(events.events, "effective_at"))
         is_all = self._walk.is_whole and not self._is_resumed
-        return Piece(self._walk, events, frozenset(self._ids), is_all)
+        return Piece(self._walk, events, self._ids, is_all)
 
     def _reach(self, times: list[datetime]) -> None:
         walk = self._walk
