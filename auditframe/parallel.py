@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import collections
 import itertools
 import math
+import os
 import queue
 import threading
 import time
@@ -11,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
 T = TypeVar("T")
 
@@ -60,6 +62,19 @@ def ahead(items: Iterator[T]) -> Generator[T, None, None]:
         while item := coming.result():
             coming = maker.submit(list, itertools.islice(items, 1))
             yield item.pop()
+
+
+def spread(act: Callable[[T], object], items: Sequence[T]) -> None:
+    """Act on items, begun in their order, on a thread for each processor; the first failure among them is raised.
+
+    Where there are no two for each thread, one does it all: little is gained, and each takes memory.
+    """
+    workers = min(os.cpu_count() or 1, len(items) // 2)
+    if workers <= 1:
+        collections.deque(map(act, items), maxlen=0)
+        return
+    with ThreadPoolExecutor(workers, thread_name_prefix="auditframe") as threads:
+        collections.deque(threads.map(act, items), maxlen=0)
 
 
 class _Ended:

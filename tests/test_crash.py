@@ -161,13 +161,23 @@ def steps_of(nursery: Nursery, endpoint: Endpoint, lake: Path, *, start: str) ->
 
 def assert_is_readable(lake: Path, events: list[Told]) -> None:
     """Every file is whole, and what is there is the truth, each event at most once."""
-    if not any((lake / "events").rglob("*.parquet")):
+    if not stamps(lake):
         return
-    rows = read_by_duckdb(lake)
+    while True:  # of a lake that is written to, until both have read the same files
+        before = stamps(lake)
+        rows, others = read_by_duckdb(lake), read_by_pyarrow(lake)
+        if stamps(lake) == before:
+            break
 
     assert len(set(rows)) == len(rows)
     assert set(rows) <= set(truth(events))
-    assert read_by_pyarrow(lake) == rows
+    assert others == rows
+
+
+def stamps(lake: Path) -> dict[Path, tuple[int, int]]:
+    """Identify each partition's file of the moment."""
+    found = {path: path.stat() for path in (lake / "events").rglob("*.parquet")}
+    return {path: (stat.st_ino, stat.st_mtime_ns) for path, stat in found.items()}
 
 
 def assert_completes(lake: Path, endpoint: Endpoint, *, start: str) -> None:

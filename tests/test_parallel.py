@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditframe.parallel import ahead, side_by_side
+from auditframe.parallel import ahead, side_by_side, spread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -144,3 +144,22 @@ def test_one_item_is_made_while_one_is_used_and_none_is_kept() -> None:
     coming.close()
     assert begun[:2] == [0, 1]
     assert len(begun) <= 3
+
+
+@given(st.lists(st.integers(), max_size=20), st.none() | st.integers(0, 19))
+def test_each_item_is_acted_on_once_and_the_first_failure_is_raised(items: list[int], fails_at: int | None) -> None:
+    acted: list[int] = []
+
+    def act(numbered: tuple[int, int]) -> None:
+        number, item = numbered
+        if fails_at is not None and number >= fails_at:
+            raise ValueError(number)
+        acted.append(item)
+
+    if fails_at is not None and fails_at < len(items):
+        with pytest.raises(ValueError, match=f"^{fails_at}$"):
+            spread(act, list(enumerate(items)))
+        assert sorted(acted) == sorted(items[:fails_at])
+    else:
+        spread(act, list(enumerate(items)))
+        assert sorted(acted) == sorted(items)

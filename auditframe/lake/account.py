@@ -35,16 +35,16 @@ if TYPE_CHECKING:
 _SECOND = timedelta(seconds=1)
 
 
-def leave_entry(
+def leave_entry(  # noqa: PLR0913 - what an entry is made of
     layout: Layout,
     journal: Journal,
+    entries: Sequence[Entry],
     *,
     collected: Sequence[Collected] = (),
     counts: Counts | None = None,
     lateness_s: int | None = None,
 ) -> Entry:
-    """Write the entry that speaks for everything a journal names, and close the journal."""
-    entries = read_ledger(layout)
+    """Write the entry that speaks for everything a journal names, after those that stand, and close the journal."""
     entry = Entry(
         number=journal.number,
         kind=journal.kind,
@@ -63,31 +63,46 @@ def leave_entry(
     return written
 
 
-def recover(layout: Layout) -> None:
-    """Leave the entry that a killed run could not leave; what it was removing is removed."""
+def recover(layout: Layout) -> tuple[Entry, ...]:
+    """Leave the entry that a killed run could not leave; what it was removing is removed.
+
+    Returns:
+        The ledger with it, oldest entry first.
+    """
     entries = read_ledger(layout)
-    if not layout.journal.exists():
-        return _close(layout, len(entries))
-    journal = read_journal(layout) or _of_everything(layout, number=len(entries) + 1)
-    if journal.number <= len(entries):
-        return _close(layout, len(entries))
+    journal = _left_behind(layout, entries)
+    if journal is None:
+        _close(layout, len(entries))
+        return entries
     if journal.removal is not None:
         carry_out(layout, journal)
-        leave_entry(layout, journal)
+        return (*entries, leave_entry(layout, journal, entries))
+    return (*entries, _recovered(layout, journal, entries))
+
+
+def _left_behind(layout: Layout, entries: Sequence[Entry]) -> Journal | None:
+    """Return the journal of a run that was killed before its entry stood."""
+    if not layout.journal.exists():
         return None
+    journal = read_journal(layout) or _of_everything(layout, number=len(entries) + 1)
+    return journal if journal.number > len(entries) else None
+
+
+def _recovered(layout: Layout, journal: Journal, entries: Sequence[Entry]) -> Entry:
+    """Leave the entry of what a killed run had added."""
     _check_rest(layout, journal, current_partitions(entries))
     rows = _brought(layout, journal)
     walks = [walk for walk in read_walks(layout) if walk.number == journal.number]
     # Only what the endpoint brought can vanish from it, so the entry says so even where no window came far enough.
     begun = [collected("organization", [], status="interrupted", planned=())] if journal.kind == "snapshot" else []
-    leave_entry(
+    return leave_entry(
         layout,
         msgspec.structs.replace(journal, kind="recovery"),
+        entries,
         collected=collected_of(walks, planned=journal.planned) or begun,
         counts=_counts(layout, journal, rows, entries),
         lateness_s=lateness_s(late_rows(rows, covered_by(entries))),
     )
-    return None
 
 
 def collected_of(walks: Iterable[Walk], *, planned: Mapping[str, Sequence[Span]]) -> list[Collected]:

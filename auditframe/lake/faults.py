@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 import pyarrow as pa
@@ -46,7 +46,13 @@ class Fault:
 
 
 def read_regular(path: Path) -> bytes:
-    """Read a file that must be one itself: no folder, no link to elsewhere, no pipe that never answers.
+    """Read a file as `open_regular` opens it."""
+    with open_regular(path) as file:
+        return file.read()
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file that must be one itself: no folder, no link to elsewhere, no pipe that never answers.
 
     Raises:
         OSError: It is none, or cannot be read.
@@ -54,7 +60,7 @@ def read_regular(path: Path) -> bytes:
     mode = path.lstat().st_mode
     if not stat.S_ISREG(mode):
         raise OSError("a link stands here" if stat.S_ISLNK(mode) else "no file stands here")
-    return path.read_bytes()
+    return path.open("rb")
 
 
 def names_in(folder: Path) -> list[str]:

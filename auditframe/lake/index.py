@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from auditframe.fingerprints import STORED, Fingerprints, fingerprints
-from auditframe.lake.faults import UNREADABLE, Fault, cause, names_in, read_regular
+from auditframe.lake.faults import UNREADABLE, Fault, cause, names_in, open_regular
 from auditframe.lake.merge import texts
 from auditframe.lake.parquet import read_partition
 from auditframe.lake.records import Sealed, canonical
@@ -82,8 +82,7 @@ class Index:
         files = _files(layout)
         self._last = int(files[-1].partition(".")[0]) if files else 0
         self._drop(set(files) - self._hashes.keys())
-        there = layout.partitions()
-        if there and not runs:
+        if not runs and (there := layout.partitions()):
             read = (read_partition(path, path=path, columns=["id"]) for path in there.values())
             self._of_entry = entries[-1].counts.new if entries else 0
             self._put_down(np.concatenate([fingerprints(texts(rows, "id")) for rows in read]), number=len(entries))
@@ -194,12 +193,15 @@ def _buffer(run: NDArray[np.uint64]) -> memoryview:
 
 
 def _decoded(path: Path) -> Run:
-    line, _, body = read_regular(path).partition(b"\n")
-    header = msgspec.json.decode(line, type=Header)
+    with open_regular(path) as file:
+        line = file.readline().removesuffix(b"\n")
+        header = msgspec.json.decode(line, type=Header)
+        ids = np.fromfile(file, dtype=STORED)  # straight from the file: they are most of it
+        is_read = file.tell() == path.stat().st_size
     is_whole = line == canonical(header) and header.hash == header.computed_hash()
-    if not is_whole or sha256(body).hexdigest() != header.sha256 or len(body) != STORED.itemsize * header.ids:
+    if not is_read or not is_whole or sha256(ids.data).hexdigest() != header.sha256 or len(ids) != header.ids:
         raise ValueError(f"{path.name} was changed after it was written")
-    return Run(path.name, header, np.frombuffer(body, dtype=STORED).astype(np.uint64, copy=False))
+    return Run(path.name, header, ids.astype(np.uint64, copy=False))
 
 
 def _files(layout: Layout) -> list[str]:

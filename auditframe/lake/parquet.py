@@ -29,7 +29,7 @@ _REPEATING = [
 
 def encode_partition(events: pa.Table) -> bytes:
     """Write a partition's rows as one Parquet file."""
-    sink = io.BytesIO()
+    sink = pa.BufferOutputStream()
     pq.write_table(
         events,
         sink,
@@ -39,7 +39,7 @@ def encode_partition(events: pa.Table) -> bytes:
         column_encoding={"effective_at": "DELTA_BINARY_PACKED"},
         write_page_checksum=True,
     )
-    return sink.getvalue()
+    return sink.getvalue().to_pybytes()
 
 
 def read_partition(source: Path | bytes, *, path: Path, columns: list[str] | None = None) -> pa.Table:

@@ -17,13 +17,14 @@ from auditframe.lake.events import Events
 from auditframe.lake.index import Index
 from auditframe.lake.journal import Journal, drop_walk, read_walks, write_journal, write_walk
 from auditframe.lake.layout import Description, layout_at
-from auditframe.lake.ledger import read_ledger, vanished
+from auditframe.lake.ledger import vanished
 from auditframe.lake.merge import in_order, instants, merge, sort_arrivals, texts
 from auditframe.lake.parquet import encode_partition, read_partition
 from auditframe.lake.quarantine import Kept, kept, read_quarantine, write_quarantine
 from auditframe.lake.records import Counts
 from auditframe.lake.removal import carry_out, plan_erasure, plan_expiry, removed_by
 from auditframe.lake.storage import make_folder, put, put_new, uninterrupted, writer_lock
+from auditframe.parallel import spread
 from auditframe.schema import arrow_schema
 
 if TYPE_CHECKING:
@@ -48,10 +49,10 @@ class Writer:
         number: The number of the entry that this writer will leave.
     """
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, entries: Sequence[Entry]) -> None:
         self._layout = layout
         self._grain = layout.grain
-        self.entries = read_ledger(layout)
+        self.entries = entries
         self.number = len(self.entries) + 1
         self._covered = covered_by(self.entries)
         self._removed = removed_by(self.entries)
@@ -90,8 +91,7 @@ class Writer:
         )
         new = self._stamped(arrivals.new)
         self._ids.add(texts(new, "id"), number=self.number)
-        for partition, rows in _cut(new, self._grain):
-            self._merge_into(partition, rows)
+        spread(self._merge_into, list(_cut(new, self._grain)))
         self._keep(items)
         late = late_rows(new, self._covered)
         self._lateness_s = _longer(self._lateness_s, lateness_s(late))
@@ -111,7 +111,14 @@ class Writer:
     def commit(self, kind: Kind, collected: Sequence[Collected] = ()) -> Entry:
         """Leave the ledger entry that proves what was added."""
         journal = msgspec.structs.replace(self._journal, kind=kind)
-        return leave_entry(self._layout, journal, collected=collected, counts=self._counts, lateness_s=self._lateness_s)
+        return leave_entry(
+            self._layout,
+            journal,
+            self.entries,
+            collected=collected,
+            counts=self._counts,
+            lateness_s=self._lateness_s,
+        )
 
     def plan(self, windows: Mapping[str, Sequence[Span]]) -> None:
         """Put down what a snapshot is going to read of each scope, should it be killed before it has."""
@@ -195,7 +202,7 @@ class Writer:
     def _remove(self, journal: Journal) -> Entry:
         write_journal(self._layout, journal)
         carry_out(self._layout, journal)
-        return leave_entry(self._layout, journal)
+        return leave_entry(self._layout, journal, self.entries)
 
     def _note(
         self, *, touched: Collection[str] = (), quarantine: Collection[int] = (), kind: Kind | None = None
@@ -237,7 +244,8 @@ class Writer:
         numbers = pa.array([self.number] * len(new), pa.int64())
         return new.set_column(seen, schema.field(seen), seen_at).set_column(snapshot, schema.field(snapshot), numbers)
 
-    def _merge_into(self, partition: str, rows: pa.Table) -> None:
+    def _merge_into(self, part: tuple[str, pa.Table]) -> None:
+        partition, rows = part
         path = self._layout.partition_file(partition)
         merged = merge(read_current(path) if path.exists() else arrow_schema().empty_table(), rows)
         put(encode_partition(merged), path, staging=self._layout.staging)
@@ -275,8 +283,7 @@ def open_writer(root: Path, *, partition: str | None = None) -> Iterator[Writer]
         for leftover in layout.staging.iterdir():
             if leftover not in (layout.lock, layout.journal):
                 leftover.unlink()  # a killed writer's unfinished file
-        recover(layout)
-        yield Writer(layout)
+        yield Writer(layout, recover(layout))
 
 
 def _longer(one: int | None, other: int | None) -> int | None:
