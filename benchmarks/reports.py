@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import duckdb
 
 import auditframe as af
-from auditframe.lake.events import MEMORY_LIMIT
+from auditframe.lake.engine import MEMORY_LIMIT
 from auditframe.reports import REGISTRY
 from benchmarks._big_lake import make
 from benchmarks._memory import peak_mib

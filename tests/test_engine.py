@@ -4,18 +4,24 @@ import tempfile
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from auditframe.errors import ReportError
 from auditframe.flatten import flatten_events
 from auditframe.lake import Lake
-from auditframe.lake.events import MEMORY_LIMIT
-from auditframe.reports import REGISTRY, _base, events_per_actor, privileged_grants
+from auditframe.lake import events as lake_events
+from auditframe.lake.engine import MEMORY_LIMIT
+from auditframe.reports import REGISTRY, _base, backtest, events_per_actor, privileged_grants
 from tests.small_disk import missing, small_disk
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
+    from auditframe.lake import Events
     from auditframe.reports import Report
     from auditframe.sample import Sample
 
@@ -37,6 +43,11 @@ def lake_of(folder: Path, *, days: int, events_per_day: int = 1) -> Lake:
     ]
     lake.append(flatten_events(events, scope="organization", seen_at=FIRST + timedelta(days=days)))
     return lake
+
+
+@pytest.fixture(scope="module")
+def lake_of_days(tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    return lake_of(tmp_path_factory.mktemp("days"), days=3)
 
 
 @pytest.fixture
@@ -151,3 +162,70 @@ def test_a_relation_that_cannot_be_asked_stops_the_report_by_its_name(tmp_path: 
     with pytest.raises(ReportError, match="reads the column detail_permissions") as caught:
         privileged_grants.arrow(table)
     assert caught.value.report == "privileged_grants"
+
+
+OF_T, OF_A = "SELECT x + 1 AS x FROM t", "SELECT x + 10 AS x FROM a"
+A = st.sampled_from(["SELECT 1 AS x", OF_T, "SELECT count(*) AS x FROM events"])
+B = st.sampled_from([OF_A, "SELECT 3 AS x", "SELECT sum(x) AS x FROM (SELECT x FROM a) AS t"])
+QUESTIONS = st.fixed_dictionaries({"a": A}, optional={"b": B, "c": B.map(lambda sql: sql.replace("FROM a", "FROM b"))})
+DAYS = st.none() | st.sampled_from(["2026-01-02", "2026-01-03"])
+
+
+@given(asked=st.lists(st.tuples(QUESTIONS, st.integers(1, 2), DAYS), min_size=1, max_size=6))
+@example(asked=[({"a": "SELECT 1 AS x", "b": OF_A}, 1, None), ({"a": "SELECT 2 AS x", "b": OF_A}, 1, None)])
+@example(asked=[({"a": OF_T, "b": OF_A}, 1, None), ({"a": OF_T, "b": OF_A}, 2, None)])
+@settings(max_examples=20)
+def test_an_engine_that_stays_open_answers_as_one_for_each_question(
+    asked: list[tuple[dict[str, str], int, str | None]], lake_of_days: Lake
+) -> None:
+    def answers(events: Events) -> Iterator[Any]:
+        for questions, t, start in asked:
+            chain = {name: questions[name] for name in ("abc" if "b" in questions else "a") if name in questions}
+            yield (
+                events.window(start)
+                .arrow(
+                    f"SELECT x FROM {list(chain)[-1]}",  # noqa: S608 - our own name
+                    beside={"t": pa.table({"x": [t]})},
+                    first={name: (sql, {}) for name, sql in chain.items()},
+                    thread_mb=100,
+                )
+                .to_pylist()
+            )
+
+    with lake_of_days.events.kept_open(thread_mb=100) as kept:
+        assert list(answers(kept)) == list(answers(lake_of_days.events))
+
+
+@pytest.mark.parametrize("few_bytes", [0, 1 << 30])
+def test_an_engine_that_stays_open_answers_of_one_state_of_the_lake(
+    few_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lake_events, "_FEW_BYTES", few_bytes)
+    count: tuple[str, dict[str, Any]] = ("SELECT count(*) AS n FROM events", {})
+    lake = lake_of(tmp_path, days=2)
+    with lake.events.kept_open(thread_mb=100) as kept:
+        before = kept.arrow("SELECT n FROM counted", first={"counted": count}, thread_mb=100)["n"][0].as_py()
+        lake.append(flatten_events([{"id": "new", "type": "login.failed", "effective_at": int(FIRST.timestamp())}]))
+        after = kept.arrow("SELECT n FROM counted", first={"counted": count}, thread_mb=100)["n"][0].as_py()
+
+    assert (before, after) == (2, 2 if few_bytes else 3)
+
+
+@pytest.mark.parametrize("name", ["findings", "backtest"])
+def test_many_events_are_answered_for_as_few_are(
+    name: str, organization: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = Lake(tmp_path)
+    lake.append(flatten_events(organization.events))
+
+    def answer() -> Any:
+        return (
+            REGISTRY["findings"](lake, as_of="2027-01-01")
+            if name == "findings"
+            else backtest(privileged_grants, lake, days=5)
+        )
+
+    few = answer()
+    monkeypatch.setattr(lake_events, "_FEW_BYTES", 0)
+
+    assert answer().equals(few)

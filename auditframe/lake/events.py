@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
-import tempfile
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
-import pyarrow as pa
-import pyarrow.csv as pc
 
-from auditframe.catalogue import catalogue_csv
 from auditframe.errors import LakeCorruptError, LakeLockedError, ReportError
+from auditframe.lake.engine import MEMORY_LIMIT, open_engine, refusal
 from auditframe.lake.parquet import read_partition
 from auditframe.schema import COLUMN_NAMES, arrow_schema
 from auditframe.window import ALWAYS, Instant, Window, intersection, parse_window
@@ -25,22 +20,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     import pandas as pd
+    import pyarrow as pa
 
-    Question = tuple[str, Mapping[str, Any]]
-    """One SELECT, and the values of its parameters."""
+    from auditframe.lake.engine import Engine, Question
 
-MEMORY_LIMIT = "AUDITFRAME_MEMORY_LIMIT"
-"""The environment variable that bounds what the engine holds in memory, such as 300MB."""
+    Stamps = list[tuple[int, int, int]]
 
 _ATTEMPTS = 10
 """How often a question is asked whose files are replaced while it is answered."""
 
-_CONFIG: dict[str, str | bool | int | float | list[str]] = {
-    "python_enable_replacements": False,
-    "autoinstall_known_extensions": False,
-    "autoload_known_extensions": False,
-    "allow_community_extensions": False,
-}
+
+_FEW_BYTES = 16 << 20
+"""Files that are not larger together, and in memory at most some ten times as large, are sooner read once than for each
+of several questions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +44,14 @@ class Events:
         table: Events in memory; None when they are in `files`.
         span: Only events inside this window are seen.
         lake: The folder of the lake that the files belong to; None when they belong to none.
+        kept: The engine that `kept_open` keeps; None for one for each question.
     """
 
     files: tuple[Path, ...] = ()
     table: pa.Table | None = None
     span: Window = ALWAYS
     lake: Path | None = None
+    kept: _Kept | None = field(default=None, repr=False, compare=False)
 
     def window(self, start: Instant | None = None, end: Instant | None = None) -> Events:
         """See only the events of a half-open window ``[start, end)`` that these hold; None leaves a side as it is."""
@@ -102,11 +96,11 @@ class Events:
         for _ in range(_ATTEMPTS):
             before = self._stamps()
             try:
-                answer = self._ask_frugally((query, params or {}), beside or {}, first or {}, thread_mb)
+                answer = self._ask_frugally((query, params or {}), beside or {}, first or {}, thread_mb, before)
             except duckdb.Error as error:
                 if self._stamps() == before:
                     self._check_files()
-                    raise ReportError(_refusal(error), report=None) from error
+                    raise ReportError(refusal(error), report=None) from error
             else:
                 if self._stamps() == before:
                     return answer
@@ -124,37 +118,48 @@ class Events:
         """Return all events as a DataFrame, ordered by ``effective_at``, then ``id``."""
         return self.to_arrow().to_pandas()
 
-    def _ask_frugally(
-        self, question: Question, beside: Mapping[str, pa.Table], first: Mapping[str, Question], thread_mb: int | None
-    ) -> pa.Table:
-        if thread_mb and not os.environ.get(MEMORY_LIMIT):
-            # Not every step can go on from the disk; better the memory than no answer.
-            with contextlib.suppress(duckdb.OutOfMemoryException):
-                return self._ask(question, beside, first, thread_mb)
-        return self._ask(question, beside, first)
+    @contextlib.contextmanager
+    def kept_open(self, *, thread_mb: int) -> Iterator[Events]:
+        """See the same events through an engine that stays open for questions that are to make do with so much memory.
 
-    def _ask(
+        So footers are read once, and what several questions ask first is asked once where they follow one another.
+        Few events are read once altogether.
+
+        Args:
+            thread_mb: As `arrow`.
+        """
+        held = replace(self, files=(), table=self.to_arrow()) if self._are_few() else self
+        with contextlib.closing(_Kept(held, thread_mb)) as kept:
+            yield replace(held, kept=kept)
+
+    def _are_few(self) -> bool:
+        return bool(self.files) and sum(size for _, size, _ in self._stamps()) <= _FEW_BYTES
+
+    def _ask_frugally(
         self,
         question: Question,
         beside: Mapping[str, pa.Table],
         first: Mapping[str, Question],
-        thread_mb: int | None = None,
+        thread_mb: int | None,
+        stamps: Stamps,
     ) -> pa.Table:
-        query, params = question
-        with self._connect(thread_mb) as connection:
-            for name, table in beside.items():
-                connection.register(name, table)
-            for name, (sql, values) in first.items():
-                connection.execute(f"CREATE TEMP TABLE {name} AS {sql}", dict(values))
-            kinds = [statement.type for statement in connection.extract_statements(query)]
-            if kinds != [duckdb.StatementType.SELECT]:
-                raise ReportError(
-                    "Only one SELECT can be asked; a lake changes by snapshots and imports alone.", report=None
-                )
-            answer: pa.Table = connection.sql(query, params=dict(params)).to_arrow_table()
-            return answer
+        if thread_mb and not os.environ.get(MEMORY_LIMIT):
+            # Not every step can go on from the disk; better the memory than no answer.
+            with contextlib.suppress(duckdb.OutOfMemoryException), self._engine(thread_mb, stamps) as engine:
+                return engine.answer(question, self.span, beside, first)
+            thread_mb = None
+        with self._engine(thread_mb, stamps) as engine:
+            return engine.answer(question, self.span, beside, first)
 
-    def _stamps(self) -> list[tuple[int, int, int]]:
+    @contextlib.contextmanager
+    def _engine(self, thread_mb: int | None, stamps: Stamps) -> Iterator[Engine]:
+        if self.kept and self.kept.thread_mb == thread_mb:
+            yield self.kept.engine_for(stamps)
+            return
+        with open_engine(self.files, self.table, thread_mb=thread_mb) as engine:
+            yield engine
+
+    def _stamps(self) -> Stamps:
         """Identify each file: the engine opens it for its footer and again for its rows, maybe of two versions."""
         try:
             found = [file.stat() for file in self.files]
@@ -169,69 +174,33 @@ class Events:
             if read_partition(file, path=file).schema.names != list(COLUMN_NAMES):
                 raise LakeCorruptError(f"{file} does not have the lake's columns. See: auditframe verify", path=file)
 
-    @contextlib.contextmanager
-    def _connect(self, thread_mb: int | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Open an engine that sees these events and nothing else: no other file, no network, no Python variable."""
-        with (
-            tempfile.TemporaryDirectory(prefix="auditframe-") as scratch,
-            duckdb.connect(":memory:", config=_CONFIG) as connection,
-        ):
-            connection.execute("SET TimeZone = 'UTC'")
-            connection.execute("SET parquet_metadata_cache = true")  # else each scan reads every footer again
-            connection.execute("SET temp_directory = $scratch", {"scratch": scratch})
-            _limit_memory(connection, thread_mb)
-            folders = sorted({str(file.parent) for file in self.files})
-            connection.execute("SET allowed_directories = $folders", {"folders": folders})
-            connection.execute("SET enable_external_access = false")
-            connection.register("catalogue", _catalogue_table())
-            self._relation(connection).create_view("events")
-            connection.execute("SET lock_configuration = true")
-            yield connection
 
-    def _relation(self, connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyRelation:
-        if self.files:
-            relation = connection.read_parquet([str(file) for file in self.files], hive_partitioning=False)
-        else:
-            relation = connection.from_arrow(arrow_schema().empty_table() if self.table is None else self.table)
-        at = duckdb.ColumnExpression("effective_at")
-        if self.span.start is not None:
-            relation = relation.filter(at >= duckdb.ConstantExpression(self.span.start))
-        if self.span.end is not None:
-            relation = relation.filter(at < duckdb.ConstantExpression(self.span.end))
-        return relation
+class _Kept:
+    """An engine that is kept open, and opened anew when the files are other ones.
+
+    Attributes:
+        thread_mb: What each of its threads makes do with [MB].
+    """
+
+    def __init__(self, events: Events, thread_mb: int) -> None:
+        self.thread_mb = thread_mb
+        self._events = events
+        self._open = contextlib.ExitStack()
+        self._engine: Engine | None = None
+        self._stamps: Stamps = []
+
+    def engine_for(self, stamps: Stamps) -> Engine:
+        """Return an engine that knows of these versions of the files alone."""
+        if self._engine is None or stamps != self._stamps:
+            self.close()
+            opened = open_engine(self._events.files, self._events.table, thread_mb=self.thread_mb)
+            self._engine, self._stamps = self._open.enter_context(opened), stamps
+        return self._engine
+
+    def close(self) -> None:
+        """Close the engine."""
+        self._open.close()
+        self._engine = None
 
 
 _EVERYTHING = f"SELECT {', '.join(COLUMN_NAMES)} FROM events ORDER BY effective_at, id"  # noqa: S608 - our own names
-
-
-@cache
-def _catalogue_table() -> pa.Table:
-    # Made from Python's values, it would take pandas along, which costs more time than many a question.
-    types = dict.fromkeys(("type", "scope", "effect", "severity", "doc"), pa.string()) | {"documented": pa.bool_()}
-    return pc.read_csv(io.BytesIO(catalogue_csv()), convert_options=pc.ConvertOptions(column_types=types))
-
-
-def _refusal(error: duckdb.Error) -> str:
-    if isinstance(error, duckdb.OutOfMemoryException):
-        return (
-            f"The engine's memory does not suffice. Raise {MEMORY_LIMIT}, or ask for a shorter window. "
-            f"{_first_line(error)}"
-        )
-    return f"The engine refuses this SQL. {_first_line(error)}"
-
-
-def _limit_memory(connection: duckdb.DuckDBPyConnection, thread_mb: int | None) -> None:
-    threads = connection.execute("SELECT current_setting('threads')").fetchall()[0][0]
-    limit = os.environ.get(MEMORY_LIMIT) or (f"{thread_mb * threads}MB" if thread_mb else None)
-    if limit is None:
-        return
-    try:
-        connection.execute("SET memory_limit = $limit", {"limit": limit})
-    except duckdb.Error as error:
-        raise ReportError(
-            f"{MEMORY_LIMIT} must be an amount of memory, such as 300MB or 2GB. {_first_line(error)}", report=None
-        ) from error
-
-
-def _first_line(error: duckdb.Error) -> str:
-    return str(error).splitlines()[0]

@@ -10,6 +10,7 @@ import pyarrow as pa
 from auditframe.catalogue import SEVERITIES
 from auditframe.errors import ParameterError
 from auditframe.lake.merge import texts
+from auditframe.reports._base import THREAD_MB
 from auditframe.reports._source import as_events
 from auditframe.window import DAY, Window, midnight, split_days
 
@@ -55,9 +56,9 @@ def backtest(check: Report[Any], source: Source, /, *, days: int = 90, **params:
         raise ParameterError(f"{check.name} is no check: nothing in its answer is a finding.", report=check.name)
     if days < 1:
         raise ParameterError(f"days must be at least 1: {days} is not.", report=check.name)
-    events = as_events(source)
-    last = events.arrow(_LAST)["at"][0].as_py()
-    rows = list(_days(check, events, last, days, params)) if last else []
+    with as_events(source).kept_open(thread_mb=THREAD_MB) as events:
+        last = events.arrow(_LAST)["at"][0].as_py()
+        rows = list(_days(check, events, last, days, params)) if last else []
     return pa.Table.from_pylist(rows, schema=pa.schema(_COLUMNS)).to_pandas(date_as_object=False)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from auditframe.catalogue import SEVERITIES
-from auditframe.reports._base import report
+from auditframe.reports._base import THREAD_MB, report
 from auditframe.reports._columns import FINDING_COLUMNS, ReportColumn
 from auditframe.reports._parameters import Moment
 from auditframe.reports._relations import Relation
@@ -43,9 +43,10 @@ def _read_found(events: Events, values: Mapping[str, Any]) -> pa.Table:
     path = values["suppressions"]
     suppressions = read_suppressions(Path(path), checks=known) if path else ()
     names = [column.name for column in FINDING_COLUMNS]
-    found = [
-        {**row, "check": name} for name, each in known.items() for row in each.arrow(events).select(names).to_pylist()
-    ]
+    with events.kept_open(thread_mb=THREAD_MB) as kept:
+        found = [
+            {**row, "check": name} for name, each in known.items() for row in each.arrow(kept).select(names).to_pylist()
+        ]
     rows = [{**row, "suppressed": _suppressed(row, suppressions, now=now)} for row in found]
     rows += _expired(suppressions, now=now)
     ranked = [{**row, "rank": SEVERITIES.index(row["severity"])} for row in rows]

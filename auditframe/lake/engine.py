@@ -1,0 +1,183 @@
+"""The engine: DuckDB that sees given events, the catalogue, and nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import tempfile
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.csv as pc
+
+from auditframe.catalogue import catalogue_csv
+from auditframe.errors import ReportError
+from auditframe.schema import arrow_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from auditframe.window import Window
+
+    Question = tuple[str, Mapping[str, Any]]
+    """One SELECT, and the values of its parameters."""
+
+MEMORY_LIMIT = "AUDITFRAME_MEMORY_LIMIT"
+"""The environment variable that bounds what the engine holds in memory, such as 300MB."""
+
+_CONFIG: dict[str, str | bool | int | float | list[str]] = {
+    "python_enable_replacements": False,
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "allow_community_extensions": False,
+}
+
+_NOTHING = pa.table({})
+
+
+class Engine:
+    """Answers one question after the other; get one from `open_engine`.
+
+    What a question asks first stays for the next one that asks it first too, of the same window.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, source: duckdb.DuckDBPyRelation) -> None:
+        self._connection = connection
+        self._source = source
+        self._span: Window | None = None
+        self._beside: dict[str, pa.Table] = {}
+        self._first: dict[str, Question] = {}
+
+    def answer(
+        self, question: Question, span: Window, beside: Mapping[str, pa.Table], first: Mapping[str, Question]
+    ) -> pa.Table:
+        """Answer one SELECT.
+
+        Args:
+            question: The SELECT, over ``events``, ``catalogue`` and what follows.
+            span: Only events inside this window are seen.
+            beside: Further tables.
+            first: Questions that are asked before, in their order, and whose answers are tables.
+
+        Raises:
+            ReportError: The text is not one SELECT.
+            duckdb.Error: The engine refuses it.
+        """
+        self._see(span)
+        self._ask_first(first, self._put_beside(beside))
+        query, params = question
+        kinds = [statement.type for statement in self._connection.extract_statements(query)]
+        if kinds != [duckdb.StatementType.SELECT]:
+            raise ReportError(
+                "Only one SELECT can be asked; a lake changes by snapshots and imports alone.", report=None
+            )
+        answer: pa.Table = self._connection.sql(query, params=dict(params)).to_arrow_table()
+        return answer
+
+    def _see(self, span: Window) -> None:
+        if span == self._span:
+            return
+        self._keep_first(())
+        relation, at = self._source, duckdb.ColumnExpression("effective_at")
+        if span.start is not None:
+            relation = relation.filter(at >= duckdb.ConstantExpression(span.start))
+        if span.end is not None:
+            relation = relation.filter(at < duckdb.ConstantExpression(span.end))
+        relation.create_view("events", replace=True)
+        self._span = span
+
+    def _put_beside(self, tables: Mapping[str, pa.Table]) -> set[str]:
+        """Put tables beside the events; return the names of those that are new or other ones."""
+        for name in self._beside.keys() - tables.keys():
+            self._connection.unregister(name)
+            del self._beside[name]
+        changed = {name for name, table in tables.items() if not table.equals(self._beside.get(name, _NOTHING))}
+        for name in changed:
+            self._connection.register(name, tables[name])
+            self._beside[name] = tables[name]
+        return changed
+
+    def _ask_first(self, questions: Mapping[str, Question], changed: set[str]) -> None:
+        """Ask what has not been asked yet, or names a table that has changed since."""
+        for name, question in questions.items():
+            if self._first.get(name) != question or changed & set(re.findall(r"\w+", question[0])):
+                changed = {*changed, name}
+        self._keep_first(questions.keys() - changed)
+        for name, (sql, params) in questions.items():
+            if name not in self._first:
+                self._connection.execute(f"CREATE TEMP TABLE {name} AS {sql}", dict(params))
+                self._first[name] = (sql, params)
+
+    def _keep_first(self, names: Collection[str]) -> None:
+        for name in self._first.keys() - names:
+            self._connection.execute(f"DROP TABLE {name}")
+            del self._first[name]
+
+
+@contextlib.contextmanager
+def open_engine(files: Sequence[Path], table: pa.Table | None, *, thread_mb: int | None = None) -> Iterator[Engine]:
+    """Open an engine that sees some events and nothing else: no other file, no network, no Python variable.
+
+    Args:
+        files: Parquet files that hold the events.
+        table: The events themselves, where there are no files; None for no events.
+        thread_mb: What each thread makes do with [MB], unless `MEMORY_LIMIT` says how much there is; None for all the
+            memory that is found.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="auditframe-") as scratch,
+        duckdb.connect(":memory:", config=_CONFIG) as connection,
+    ):
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SET parquet_metadata_cache = true")  # else each scan reads every footer again
+        connection.execute("SET temp_directory = $scratch", {"scratch": scratch})
+        _limit_memory(connection, thread_mb)
+        folders = sorted({str(file.parent) for file in files})
+        connection.execute("SET allowed_directories = $folders", {"folders": folders})
+        connection.execute("SET enable_external_access = false")
+        connection.register("catalogue", _catalogue_table())
+        if files:
+            source = connection.read_parquet([str(file) for file in files], hive_partitioning=False)
+        else:
+            source = connection.from_arrow(arrow_schema().empty_table() if table is None else table)
+        connection.execute("SET lock_configuration = true")
+        yield Engine(connection, source)
+
+
+@cache
+def _catalogue_table() -> pa.Table:
+    # Made from Python's values, it would take pandas along, which costs more time than many a question.
+    types = dict.fromkeys(("type", "scope", "effect", "severity", "doc"), pa.string()) | {"documented": pa.bool_()}
+    return pc.read_csv(io.BytesIO(catalogue_csv()), convert_options=pc.ConvertOptions(column_types=types))
+
+
+def _limit_memory(connection: duckdb.DuckDBPyConnection, thread_mb: int | None) -> None:
+    threads = connection.execute("SELECT current_setting('threads')").fetchall()[0][0]
+    limit = os.environ.get(MEMORY_LIMIT) or (f"{thread_mb * threads}MB" if thread_mb else None)
+    if limit is None:
+        return
+    try:
+        connection.execute("SET memory_limit = $limit", {"limit": limit})
+    except duckdb.Error as error:
+        raise ReportError(
+            f"{MEMORY_LIMIT} must be an amount of memory, such as 300MB or 2GB. {_first_line(error)}", report=None
+        ) from error
+
+
+def refusal(error: duckdb.Error) -> str:
+    """Say in a line what the engine refuses, and what helps."""
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return (
+            f"The engine's memory does not suffice. Raise {MEMORY_LIMIT}, or ask for a shorter window. "
+            f"{_first_line(error)}"
+        )
+    return f"The engine refuses this SQL. {_first_line(error)}"
+
+
+def _first_line(error: duckdb.Error) -> str:
+    return str(error).splitlines()[0]
