@@ -39,12 +39,13 @@ _OWN = (
 )
 
 
-def make(path: Path, *, events: int) -> int:
+def make(path: Path, *, events: int, periods: int = PERIODS) -> int:
     """Write a lake of about so many events over 360 days.
 
     Args:
         path: Where; a folder that does not exist yet.
         events: How many.
+        periods: How many times 90 days instead of four.
 
     Returns:
         How many events it has.
@@ -52,16 +53,16 @@ def make(path: Path, *, events: int) -> int:
     layout = Layout(path)
     path.mkdir(parents=True)
     layout.description.write_bytes(msgspec.json.encode(Description()))
-    base_events = min(events // PERIODS, 200_000)
+    base_events = min(events // periods, 200_000)
     base = _base(base_events)
-    copies = max(events // (PERIODS * base_events), 1)
+    copies = max(events // (periods * base_events), 1)
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.register("base", base)
         connection.execute("CREATE TABLE held AS SELECT *, CAST(effective_at AS DATE) AS day FROM base")
         return sum(
             _write_day(connection, layout, END - timedelta(days=back), copies)
-            for back in range(PERIOD_DAYS * PERIODS, 0, -1)
+            for back in range(PERIOD_DAYS * periods, 0, -1)
         )
 
 

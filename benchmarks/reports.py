@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 RESULTS = Path(__file__).parent / "results"
 ROUNDS = 3
+QUICK = {"events": 5_000, "periods": 1}
 PLENTY = "1TB"  # of memory: nothing is saved, and nothing goes to the disk
 
 
@@ -64,7 +65,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         lake = asked.lake or Path(folder) / "lake"
         if not lake.exists():
-            make(lake, events=20_000 if asked.quick else asked.events)
+            make(lake, **(QUICK if asked.quick else {"events": asked.events}))
         events = int(af.Lake(lake).sql("SELECT count(*) AS events FROM events")["events"][0])
         figures = [_in_processes_of_its_own(name, lake, rounds=rounds) for name in names]
     print(
