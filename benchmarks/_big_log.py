@@ -20,24 +20,31 @@ END = datetime(2026, 11, 1, tzinfo=UTC)
 _DAY_S = 86_400
 
 
-def write_logs(paths: Sequence[Path], *, sizes: Sequence[int], period_days: int = PERIOD_DAYS) -> None:
-    """Write logs of so many events, oldest first, a line each, the first up to `END` and each further one after it."""
-    lines = log_lines(sizes[0], period_days=period_days)
+def write_logs(
+    paths: Sequence[Path],
+    *,
+    sizes: Sequence[int],
+    period_days: int = PERIOD_DAYS,
+    events_a_day: int = EVENTS_A_DAY,
+    end: datetime = END,
+) -> None:
+    """Write logs of so many events, oldest first, a line each, the first up to an end and each further one after it."""
+    lines = log_lines(sizes[0], period_days=period_days, events_a_day=events_a_day, end=end)
     for path, size in zip(paths, sizes, strict=True):
         with path.open("w", encoding="utf-8") as file:
             file.writelines(itertools.islice(lines, size))
 
 
-def log_lines(events: int, *, period_days: int = PERIOD_DAYS) -> Iterator[str]:
-    """Yield the lines of a log that ends at `END`, and then goes on for ever; its first period may begin before."""
-    base = sample(seed=11, events=EVENTS_A_DAY * period_days, days=period_days, end=END).events
+def log_lines(events: int, *, period_days: int, events_a_day: int, end: datetime) -> Iterator[str]:
+    """Yield the lines of a log that ends at an end, and then goes on for ever; its first period may begin before."""
+    base = sample(seed=11, events=events_a_day * period_days, days=period_days, end=end).events
     pieces = [_pieces(event) for event in base]
     periods = -(-events // len(pieces))
     skipped = periods * len(pieces) - events
     for period in itertools.count():
         later_s = (period + 1 - periods) * period_days * _DAY_S
-        for start, at, end in pieces[skipped if period == 0 else 0 :]:
-            yield f'{start}-{period}"{end[0]}{at + later_s}{end[1]}\n'
+        for start, at, rest in pieces[skipped if period == 0 else 0 :]:
+            yield f'{start}-{period}"{rest[0]}{at + later_s}{rest[1]}\n'
 
 
 def _pieces(event: object) -> tuple[str, int, tuple[str, str]]:

@@ -97,6 +97,22 @@ def collection_table() -> str:
     return "\n".join(lines) + "\n"
 
 
+def snapshot_table() -> str:
+    """Give the figures of the last run of ``benchmarks/snapshot.py``, a row a size."""
+    facts = results("snapshot")
+    lines = [
+        f"{facts['software']}; {facts['measured_at']}; {facts['events_a_day']:,} events a day.\n",
+        "| events | time [s] | CPU [s] | CPU, an event [us] | peak [MiB] |",
+        "| --: | --: | --: | --: | --: |",
+    ]
+    lines += [
+        f"| {each['events']:,} | {each['took_s']:.1f} | {each['took_cpu_s']:.1f} "
+        f"| {1e6 * each['took_cpu_s'] / each['events']:.0f} | {each['peak_mib']:.0f} |"
+        for each in facts["figures"]
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def startup_table() -> str:
     """Give the figures of the last run of ``benchmarks/startup.py``, a row a command."""
     facts = results("startup")

@@ -28,6 +28,7 @@ from docs._figures import (
     lake_table,
     performance_table,
     reliability_table,
+    snapshot_table,
     startup_table,
 )
 from docs._markdown import block, code, page, table
@@ -159,6 +160,7 @@ def sections() -> dict[str, str]:
         "flatten": flatten_table(),
         "lake": lake_table(),
         "collection": collection_table(),
+        "snapshot": snapshot_table(),
         "startup": startup_table(),
         "anomalies": anomaly_tables(),
         **record_tables(),

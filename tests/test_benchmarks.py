@@ -18,6 +18,7 @@ SAYS = {
     "flatten": ("auditframe.flatten", "pandas.json_normalize"),
     "reports": ("bare [s]", "peak [MiB]", "events_per_day"),
     "lake": ("import", "merge", "verify", "rebuild", "pandas", "polars", "of the JSONL", "gzip -9"),
+    "snapshot": ("CPU, an event [us]", "peak [MiB]"),
     "collection": ("workers_8_s", "ratio", "sdk_cpu_us"),
     "startup": ("import auditframe", "auditframe --help", "auditframe report"),
     "reliability": ("random worlds", "races of four writers", "flipped bytes", "power cuts", "random sequences"),
