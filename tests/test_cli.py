@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -178,8 +179,9 @@ def test_an_interrupted_snapshot_keeps_what_came_and_exits_with_3(tmp_path: Path
 
 def test_ctrl_c_keeps_what_came_and_exits_with_3(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "auditframe", "snapshot", "--lake", str(tmp_path / "lake"), *WINDOW]
+    many = sample(seed=3, events=2_000, days=2, end="2026-11-01").events  # more pages than are under way at a time
     with (
-        endpoint(latency_s=0.3) as env,
+        endpoint(many, latency_s=0.3) as env,
         subprocess.Popen(command, env={**os.environ, **env}, stderr=subprocess.PIPE, text=True) as snapshot,  # noqa: S603
     ):
         assert snapshot.stderr is not None
@@ -188,9 +190,9 @@ def test_ctrl_c_keeps_what_came_and_exits_with_3(tmp_path: Path) -> None:
         rest = snapshot.stderr.read()
         code = snapshot.wait(30)
 
-    assert first.startswith("1 of 4 windows read, ")
+    assert re.match("[01] of 4 windows read, ", first)
     assert (code, "It was stopped by hand." in rest) == (3, True)
-    assert 0 < len(Lake(tmp_path / "lake").to_arrow()) < 300
+    assert 0 < len(Lake(tmp_path / "lake").to_arrow()) < len(many)
 
 
 def test_a_scope_that_is_not_permitted_is_named(tmp_path: Path) -> None:
