@@ -40,12 +40,12 @@ _OWN = (
 
 
 def make(path: Path, *, events: int, periods: int = PERIODS) -> int:
-    """Write a lake of about so many events over 360 days.
+    """Write a lake of about so many events.
 
     Args:
         path: Where; a folder that does not exist yet.
         events: How many.
-        periods: How many times 90 days instead of four.
+        periods: Over how many times 90 days.
 
     Returns:
         How many events it has.

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -14,7 +15,7 @@ from auditframe.flatten import flatten_events
 from auditframe.lake import Lake
 from auditframe.lake import events as lake_events
 from auditframe.lake.engine import MEMORY_LIMIT
-from auditframe.reports import REGISTRY, _base, backtest, events_per_actor, privileged_grants
+from auditframe.reports import REGISTRY, _base, backtest, events_per_actor, password_spray, privileged_grants
 from tests.small_disk import missing, small_disk
 
 if TYPE_CHECKING:
@@ -229,3 +230,16 @@ def test_many_events_are_answered_for_as_few_are(
     monkeypatch.setattr(lake_events, "_FEW_BYTES", 0)
 
     assert answer().equals(few)
+
+
+@pytest.mark.parametrize("few_bytes", [0, 1 << 30])
+def test_files_may_lack_a_column_that_no_question_names(
+    few_bytes: int, organization: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lake_events, "_FEW_BYTES", few_bytes)
+    whole = flatten_events(organization.events).events
+    pq.write_table(whole.drop_columns(["raw", "detail"]), tmp_path / "events.parquet")
+
+    found = backtest(password_spray, tmp_path / "events.parquet", days=3)
+
+    assert found.equals(backtest(password_spray, whole, days=3))

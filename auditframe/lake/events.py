@@ -128,7 +128,7 @@ class Events:
         Args:
             thread_mb: As `arrow`.
         """
-        held = replace(self, files=(), table=self.to_arrow()) if self._are_few() else self
+        held = replace(self, files=(), table=self.arrow(_AS_THEY_STAND)) if self._are_few() else self
         with contextlib.closing(_Kept(held, thread_mb)) as kept:
             yield replace(held, kept=kept)
 
@@ -203,4 +203,5 @@ class _Kept:
         self._engine = None
 
 
+_AS_THEY_STAND = "SELECT * FROM events"  # files of somebody's own may lack columns that no question names
 _EVERYTHING = f"SELECT {', '.join(COLUMN_NAMES)} FROM events ORDER BY effective_at, id"  # noqa: S608 - our own names

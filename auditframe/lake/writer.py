@@ -73,10 +73,10 @@ class Writer:
 
     @uninterrupted()
     def add(self, arriving: Flattened) -> Counts:
-        """Merge events into their partitions, oldest first, and keep aside what has no place.
+        """Merge events into their partitions, and keep aside what has no place.
 
-        Each partition is replaced whole; a crash leaves every partition either old or new, and adding the
-        same events again completes what is missing.
+        Partitions are begun oldest first, several at once where there are many. Each is replaced whole; a crash leaves
+        every partition either old or new, and adding the same events again completes what is missing.
 
         Returns:
             What became of these events.
