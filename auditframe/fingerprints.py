@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from hashlib import blake2b
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
@@ -18,6 +19,42 @@ STORED = np.dtype("<u8")
 """How a fingerprint stands in a file."""
 
 
+class Run(Protocol):
+    """Fingerprints that are sorted, wherever they are."""
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+
+    def whole(self) -> NDArray[np.uint64]:
+        """Return all of them."""
+
+    def holds(self, wanted: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Say of each that is wanted whether it is one of them, in the same order."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldRun:
+    """A run in memory.
+
+    Attributes:
+        ids: The fingerprints, sorted.
+    """
+
+    ids: NDArray[np.uint64]
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self.ids)
+
+    def whole(self) -> NDArray[np.uint64]:
+        """Return all of them."""
+        return self.ids
+
+    def holds(self, wanted: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Say of each that is wanted whether it is one of them, in the same order."""
+        return are_in(self.ids, wanted)
+
+
 class Fingerprints:
     """The fingerprints of texts, such as ids.
 
@@ -25,10 +62,10 @@ class Fingerprints:
     hold.
 
     Args:
-        runs: Fingerprints that are held from the beginning; each run sorted.
+        runs: What is held from the beginning.
     """
 
-    def __init__(self, runs: Iterable[NDArray[np.uint64]] = ()) -> None:
+    def __init__(self, runs: Iterable[Run] = ()) -> None:
         self._runs = list(runs)
 
     def add(self, texts: Sequence[Text]) -> None:
@@ -39,23 +76,30 @@ class Fingerprints:
         """Make one of a new run and the last ones that are not much longer; return it, and how many those are."""
         left, parts = list(self._runs), [run]
         while left and len(left[-1]) <= 2 * sum(map(len, parts)):
-            parts.append(left.pop())
+            parts.append(left.pop().whole())
         joined = np.concatenate(parts)
         joined.sort()
         return joined, len(self._runs) - len(left)
 
     def put(self, run: NDArray[np.uint64], taken: int) -> None:
         """Let a run stand for the last ones, of which it has so many taken in."""
-        self._runs[len(self._runs) - taken :] = [run]
+        self._runs[len(self._runs) - taken :] = [HeldRun(run)]
 
     def may_hold(self, texts: Sequence[Text], wanted: NDArray[np.uint64] | None = None) -> list[Text]:
         """Return, in their order, the texts that were added; `wanted` are their fingerprints, where known."""
         wanted = fingerprints(texts) if wanted is None else wanted
         found = np.zeros(len(texts), dtype=bool)
-        for run in filter(len, self._runs):
-            places = np.searchsorted(run, wanted)
-            found |= run[np.minimum(places, len(run) - 1)] == wanted
+        for run in self._runs:
+            found |= run.holds(wanted)
         return [texts[int(place)] for place in np.flatnonzero(found)]
+
+
+def are_in(ids: NDArray[np.uint64], wanted: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Say of each fingerprint that is wanted whether sorted ones hold it."""
+    if not len(ids):
+        return np.zeros(len(wanted), dtype=bool)
+    nearest = ids[np.minimum(np.searchsorted(ids, wanted), len(ids) - 1)]
+    return np.equal(nearest, wanted)
 
 
 def fingerprints(texts: Sequence[Text]) -> NDArray[np.uint64]:

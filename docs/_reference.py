@@ -15,11 +15,11 @@ import msgspec
 import auditframe
 from auditframe import cli, errors
 from auditframe.catalogue import EFFECTS, catalogue
-from auditframe.lake.index import Header
 from auditframe.lake.journal import Journal, Walk
 from auditframe.lake.layout import Description
 from auditframe.lake.quarantine import Kept
 from auditframe.lake.records import Collected, Counts, Entry, PartitionState, QuarantineState, Removal, Span
+from auditframe.lake.runs import Header
 from auditframe.schema import COLUMNS, arrow_schema
 from docs._anomalies import anomaly_tables
 from docs._figures import (

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from auditframe.flatten import flatten_events
 from auditframe.lake import Lake
 from auditframe.lake.index import Index
 from auditframe.lake.layout import Layout
+from auditframe.lake.runs import IDS_PER_BLOCK, StoredRun, encoded_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -173,3 +175,52 @@ def test_an_index_tells_the_entry_of_its_last_event(lake: Lake) -> None:
     header = msgspec.json.decode(runs_of(lake)[-1].read_bytes().partition(b"\n")[0])
 
     assert (header["number"], header["ids"], list(header["stands_on"])) == (2, 2, ["00000001.ids"])
+
+
+def blocks_of(path: Path) -> tuple[int, int]:
+    """Return where the fingerprints of a run begin, and how many bytes a block has."""
+    head, _, _ = path.read_bytes().partition(b"\n")
+    count = msgspec.json.decode(head)["ids"]
+    return path.stat().st_size - 8 * count, 8 * IDS_PER_BLOCK
+
+
+@given(st.integers(1, 2_500), st.lists(st.integers(0, 4_000), max_size=30))
+@settings(deadline=None, max_examples=50)
+def test_a_run_holds_the_same_by_blocks_and_whole(size: int, asked: list[int]) -> None:
+    ids = np.arange(0, 2 * size, 2, dtype=np.uint64) << np.uint64(40)
+    wanted = np.array(asked, np.uint64) << np.uint64(40)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "00000001.ids"
+        path.write_bytes(encoded_run(ids, number=1, of_entry=size, stands_on={})[1])
+        few, all_ = StoredRun(path), StoredRun(path)
+
+        assert np.array_equal(all_.whole(), ids)
+        assert few.holds(wanted).tolist() == all_.holds(wanted).tolist() == np.isin(wanted, ids).tolist()
+
+
+def test_an_id_is_looked_for_in_its_block_alone(tmp_path: Path) -> None:
+    path = tmp_path / "00000001.ids"
+    ids = np.arange(20 * IDS_PER_BLOCK, dtype=np.uint64)
+    path.write_bytes(encoded_run(ids, number=1, of_entry=len(ids), stands_on={})[1])
+    begins_at, block_bytes = blocks_of(path)
+    data = bytearray(path.read_bytes())
+    data[begins_at + 7 * block_bytes] ^= 1
+    path.write_bytes(data)
+    run = StoredRun(path)
+
+    assert run.holds(np.array([6 * IDS_PER_BLOCK + 3, 8 * IDS_PER_BLOCK], np.uint64)).all()
+    with pytest.raises(ValueError, match="changed after it was written"):
+        run.holds(np.array([7 * IDS_PER_BLOCK + 3], np.uint64))
+
+
+def test_a_block_found_damaged_by_the_writer_that_needs_it_is_made_anew(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "lake")
+    append(lake, [f"old-{number}" for number in range(20 * IDS_PER_BLOCK)])
+    (run,) = runs_of(lake)
+    begins_at, _ = blocks_of(run)
+    data = bytearray(run.read_bytes())
+    data[begins_at:] = b"\0" * len(data[begins_at:])
+    run.write_bytes(data)
+
+    assert append(lake, ["new", "old-77"], at=9 * DAY_S) == 1
+    assert lake.verify() == ()
