@@ -272,7 +272,7 @@ def change_log(*, resource_id: str | None = None) -> str:
         ReportColumn("nearest", "text", "The approved change that would cover it but for one thing; null if none."),
     ),
     plot=Points(at="effective_at", label="type"),
-    controls=("SOC 2 CC8.1", "ISO/IEC 27001:2022 A.8.32", "NIST SP 800-53 r5 CM-3"),
+    controls=("SOC 2 CC6.8", "SOC 2 CC8.1", "ISO/IEC 27001:2022 A.8.32", "NIST SP 800-53 r5 CM-3"),
     relations=(APPROVALS,),
 )
 def unapproved_changes(*, approved: str | None = None) -> str:
