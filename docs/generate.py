@@ -2,7 +2,7 @@
 
 The reference pages and the marked sections are loops over the registries, the outputs are what the pages' own blocks
 print, and the plots are drawn from the made-up organization, one from a benchmark. A plot is checked by a hash of what
-was drawn.
+was drawn. The outputs are checked by the tests, which run the blocks.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if anything is not up to date")
     if parser.parse_args().check:
         return _check()
-    for path, text in written_pages().items():
+    for path, text in (reference_pages() | run_pages()).items():
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
     for path in set(IMAGES.glob("*.png")) - set(image_files()):
@@ -58,16 +58,22 @@ def main() -> int:
 
 
 def stale_files() -> list[Path]:
-    """Return what ``make reference`` would write anew."""
-    pages = [path for path, text in written_pages().items() if not path.exists() or path.read_text("utf-8") != text]
+    """Return what ``make reference`` would write anew, but for the outputs of blocks."""
+    texts = reference_pages() | {path: filled_page(path) for path in handwritten_pages()}
+    pages = [path for path, text in texts.items() if not path.exists() or path.read_text("utf-8") != text]
     images = [path for path in image_files() if not path.exists()]
     answers = [] if ANSWERS.exists() and ANSWERS.read_text("utf-8") == answers_json() else [ANSWERS]
     return [*pages, *images, *answers]
 
 
-def written_pages() -> dict[Path, str]:
-    """Return every page that has a generated part, as it should be."""
-    pages = {REFERENCE / f"{name}.md": page() for name, page in PAGES.items()}
+def reference_pages() -> dict[Path, str]:
+    """Return every page that is generated as a whole, as it should be."""
+    return {REFERENCE / f"{name}.md": page() for name, page in PAGES.items()}
+
+
+def run_pages() -> dict[Path, str]:
+    """Return every page that people write, as it should be."""
+    pages = {}
     with endpoint() as environment:
         for path in handwritten_pages():
             with tempfile.TemporaryDirectory() as folder:
@@ -77,8 +83,12 @@ def written_pages() -> dict[Path, str]:
 
 def written_page(path: Path, *, folder: Path, environment: Mapping[str, str]) -> str:
     """Return a page that people write, with its sections filled and its blocks run in a folder."""
-    text = _SECTION.sub(_filled, path.read_text("utf-8"))
-    return run_page(text, name=path.name, folder=folder, environment=environment)
+    return run_page(filled_page(path), name=path.name, folder=folder, environment=environment)
+
+
+def filled_page(path: Path) -> str:
+    """Return a page that people write, with its sections filled."""
+    return _SECTION.sub(_filled, path.read_text("utf-8"))
 
 
 def handwritten_pages() -> list[Path]:
