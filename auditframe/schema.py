@@ -11,11 +11,13 @@ import pyarrow as pa
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Kind = Literal["text", "integer", "number", "flag", "texts", "json", "instant"]
-"""What a column holds; ``texts`` is a list of text, ``json`` is JSON text."""
+Kind = Literal["text", "name", "integer", "number", "flag", "texts", "json", "instant"]
+"""What a column holds; a ``name`` is text that, where it is empty, names nothing; ``texts`` is a list of text, ``json``
+is JSON text."""
 
 ARROW_TYPES: Mapping[Kind, pa.DataType] = {
     "text": pa.string(),
+    "name": pa.string(),
     "integer": pa.int64(),
     "number": pa.float64(),
     "flag": pa.bool_(),
@@ -24,7 +26,7 @@ ARROW_TYPES: Mapping[Kind, pa.DataType] = {
     "instant": pa.timestamp("us", tz="UTC"),
 }
 
-COLUMNS_VERSION = 1
+COLUMNS_VERSION = 2
 """Grows whenever `COLUMNS` changes, so that a lake can tell that its partitions are older."""
 
 
@@ -95,38 +97,38 @@ COLUMNS: tuple[Column, ...] = (
     Column("verb", (), "text", "What happened: the last word of the type."),
     Column("effective_at", ("effective_at",), "instant", "When the event took effect, to the second, in UTC."),
     Column("scope", (), "text", "The pass over the endpoint that the event belongs to: organization or tenant."),
-    Column("project_id", ("project/id",), "text", "Project the event happened in; null if it names none."),
-    Column("project_name", ("project/name",), "text", "Title of that project."),
+    Column("project_id", ("project/id",), "name", "Project the event happened in; null if it names none."),
+    Column("project_name", ("project/name",), "name", "Title of that project."),
     # actor
-    Column("actor_type", ("actor/type",), "text", "How the actor signed in: session or api_key."),
+    Column("actor_type", ("actor/type",), "name", "How the actor signed in: session or api_key."),
     Column("actor_kind", (), "text", "What the actor is: user or service_account; null if the event does not tell."),
     Column(
         "actor_id",
         (f"{_SESSION}/user/id", f"{_API_KEY}/user/id", f"{_API_KEY}/service_account/id"),
-        "text",
+        "name",
         "Id of the user or service account that acted; null if neither is given.",
     ),
     Column(
         "actor_email",
         (f"{_SESSION}/user/email", f"{_API_KEY}/user/email"),
-        "text",
+        "name",
         "E-mail address of the user who acted; null for a service account.",
     ),
-    Column("actor_api_key_id", (f"{_API_KEY}/id",), "text", "Tracking id of the API key that was used."),
-    Column("actor_api_key_type", (f"{_API_KEY}/type",), "text", "Owner of that key: user or service_account."),
-    Column("ip_address", (f"{_SESSION}/ip_address",), "text", "IP address of the actor's session."),
-    Column("user_agent", (f"{_SESSION}/user_agent",), "text", "User agent that the session announced."),
-    Column("ja3", (f"{_SESSION}/ja3",), "text", "JA3 fingerprint of the session's TLS client."),
-    Column("ja4", (f"{_SESSION}/ja4",), "text", "JA4 fingerprint of the session's TLS client."),
-    Column("ip_country", (f"{_PLACE}/country",), "text", "Country that the IP address is attributed to, as a code."),
-    Column("ip_region", (f"{_PLACE}/region",), "text", "Region that the IP address is attributed to."),
-    Column("ip_region_code", (f"{_PLACE}/region_code",), "text", "Code of that region."),
-    Column("ip_city", (f"{_PLACE}/city",), "text", "City that the IP address is attributed to."),
-    Column("ip_asn", (f"{_PLACE}/asn",), "text", "Number of the network that announces the IP address, as text."),
+    Column("actor_api_key_id", (f"{_API_KEY}/id",), "name", "Tracking id of the API key that was used."),
+    Column("actor_api_key_type", (f"{_API_KEY}/type",), "name", "Owner of that key: user or service_account."),
+    Column("ip_address", (f"{_SESSION}/ip_address",), "name", "IP address of the actor's session."),
+    Column("user_agent", (f"{_SESSION}/user_agent",), "name", "User agent that the session announced."),
+    Column("ja3", (f"{_SESSION}/ja3",), "name", "JA3 fingerprint of the session's TLS client."),
+    Column("ja4", (f"{_SESSION}/ja4",), "name", "JA4 fingerprint of the session's TLS client."),
+    Column("ip_country", (f"{_PLACE}/country",), "name", "Country that the IP address is attributed to, as a code."),
+    Column("ip_region", (f"{_PLACE}/region",), "name", "Region that the IP address is attributed to."),
+    Column("ip_region_code", (f"{_PLACE}/region_code",), "name", "Code of that region."),
+    Column("ip_city", (f"{_PLACE}/city",), "name", "City that the IP address is attributed to."),
+    Column("ip_asn", (f"{_PLACE}/asn",), "name", "Number of the network that announces the IP address, as text."),
     Column("ip_latitude", (f"{_PLACE}/latitude",), "number", "Latitude given for the IP address.", "degrees"),
     Column("ip_longitude", (f"{_PLACE}/longitude",), "number", "Longitude given for the IP address.", "degrees"),
     # resource
-    Column("resource_id", ("*/id",), "text", "Id of what the event was done to; null if the detail has none."),
+    Column("resource_id", ("*/id",), "name", "Id of what the event was done to; null if the detail has none."),
     # detail, exploded
     _detail("data/scopes", "texts", "Scopes that a new API key was created with."),
     Column(

@@ -175,6 +175,21 @@ def test_quirk_8_an_actor_may_lack_anything(actor: dict[str, Any] | None, column
     assert present(row(actor=actor)) == (present(row(actor=SESSION)) if columns is None else columns)
 
 
+def test_a_name_that_is_empty_names_nothing_and_the_next_path_counts() -> None:
+    users = {"session": {"user": {"id": "", "email": ""}, "ip_address": ""}, "api_key": {"user": {"id": "user-1"}}}
+    found = flatten_events([event("project.updated", actor=users, **{"project.updated": {"id": "", "name": ""}})])
+    (only,) = found.events.to_pylist()
+
+    assert (only["actor_id"], only["actor_email"], only["ip_address"], only["resource_id"]) == (
+        "user-1",
+        None,
+        None,
+        None,
+    )
+    assert (only["detail_name"], found.drift) == ("", {})
+    assert json.loads(only["raw"])["actor"] == users
+
+
 def test_quirk_10_events_of_one_second_that_differ_only_in_id_are_both_rows() -> None:
     assert len(flatten_events([event(id="a"), event(id="b")]).events) == 2
 

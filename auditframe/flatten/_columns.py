@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from auditframe.catalogue import lookup
-from auditframe.flatten._convert import CONVERT, MISMATCH, PLAIN
+from auditframe.flatten._convert import CONVERT, MISMATCH, are_plain
 from auditframe.pages import REFUSALS, parse_value
 from auditframe.schema import COLUMNS, Column, arrow_schema
 
@@ -217,7 +217,7 @@ def _member(value: Any, key: str) -> Any:
 
 def _converted(kind: Kind, values: list[Any], path: str, slices: _Slices) -> list[Any]:
     """Convert to a column's kind; a value of another type is counted as drift and becomes None."""
-    if slices.is_strict and kind in PLAIN and set(map(type, values)) <= PLAIN[kind]:
+    if slices.is_strict and are_plain(values, kind):
         return values
     convert = CONVERT[kind]
     converted = [None if value is None else convert(value) for value in values]

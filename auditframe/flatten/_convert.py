@@ -11,7 +11,7 @@ import msgspec
 from auditframe.pages import REFUSALS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from auditframe.schema import Kind
 
@@ -30,6 +30,10 @@ def is_text(value: object) -> bool:
 
 def _to_text(value: Any) -> Any:
     return value if is_text(value) else MISMATCH
+
+
+def _to_name(value: Any) -> Any:
+    return (value or None) if is_text(value) else MISMATCH
 
 
 def _to_texts(value: Any) -> Any:
@@ -67,6 +71,7 @@ def _to_json(value: Any) -> Any:
 
 CONVERT: dict[Kind, Callable[[Any], Any]] = {
     "text": _to_text,
+    "name": _to_name,
     "texts": _to_texts,
     "integer": _to_integer,
     "number": _to_number,
@@ -74,5 +79,11 @@ CONVERT: dict[Kind, Callable[[Any], Any]] = {
     "json": _to_json,
 }
 
-PLAIN: dict[Kind, frozenset[type]] = {"text": frozenset({str, type(None)}), "flag": frozenset({bool, type(None)})}
-"""The types of values that need no conversion where every text is one that UTF-8 can hold."""
+_TEXT: frozenset[type] = frozenset({str, type(None)})
+_PLAIN: dict[Kind, frozenset[type]] = {"text": _TEXT, "name": _TEXT, "flag": frozenset({bool, type(None)})}
+
+
+def are_plain(values: Sequence[Any], kind: Kind) -> bool:
+    """Whether values are a column's as they stand, if every text is one that UTF-8 can hold."""
+    is_plain = kind in _PLAIN and set(map(type, values)) <= _PLAIN[kind]
+    return is_plain and not (kind == "name" and "" in values)

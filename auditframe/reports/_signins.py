@@ -42,7 +42,7 @@ _HAUNTS = Relation(
             kept_out
         FROM (
             SELECT
-                coalesce(actor_email, actor_id, actor_api_key_id) AS actor,
+                coalesce(lower(actor_email), actor_id, actor_api_key_id) AS actor,
                 ip_address,
                 ip_asn AS network,
                 user_agent AS client,
@@ -53,7 +53,7 @@ _HAUNTS = Relation(
                     AS kept_out
             FROM events JOIN catalogue ON catalogue.type = events.type
             WHERE effect IN ('login', 'login_failed')
-            GROUP BY coalesce(actor_email, actor_id, actor_api_key_id), ip_address, ip_asn, user_agent
+            GROUP BY coalesce(lower(actor_email), actor_id, actor_api_key_id), ip_address, ip_asn, user_agent
         ) AS tried
     """,
 )
@@ -84,7 +84,7 @@ _STEPS = Relation(
         FROM events
         JOIN catalogue ON catalogue.type = events.type
         JOIN haunts
-            ON haunts.actor IS NOT DISTINCT FROM coalesce(actor_email, actor_id, actor_api_key_id)
+            ON haunts.actor IS NOT DISTINCT FROM coalesce(lower(actor_email), actor_id, actor_api_key_id)
             AND haunts.ip_address IS NOT DISTINCT FROM events.ip_address
             AND network IS NOT DISTINCT FROM ip_asn
             AND client IS NOT DISTINCT FROM user_agent

@@ -87,9 +87,10 @@ def dormant_actors(*, quiet_days: int = 45, as_of: Moment = None) -> str:
     What counts is what an account did, by a session or an API key. A failed sign-in does not count, for anybody can
     fail in somebody's name. Service accounts and keys without an owner are left out: what they mostly do, calls to
     models, is not in this log. A person's calls are not in it either, so inactive says that an account does nothing
-    here, not that its keys are idle. A member of whom no event speaks cannot be seen, and a time that nobody collected
-    looks like everybody's silence. For never, the actor is the id of the account, and the silence begins with the
-    last event that gave it membership.
+    here, not that its keys are idle. An account is known by its id, and where an event gives none, by its e-mail
+    address in any spelling; the address shown is the last one. A member of whom no event speaks cannot be seen, and a
+    time that nobody collected looks like everybody's silence. For never, the actor is the id of the account, and the
+    silence begins with the last event that gave it membership.
 
     Args:
         quiet_days: How long a silence must be; exactly so long is enough. CIS Controls v8 (5.3) says 45 days
@@ -103,7 +104,7 @@ def dormant_actors(*, quiet_days: int = 45, as_of: Moment = None) -> str:
         ),
         acts AS (
             SELECT
-                coalesce(actor_email, actor_id) AS actor,
+                actor_email,
                 actor_id,
                 floor(epoch(effective_at) / (86400 * greatest($quiet_days, 1))) AS stretch,
                 min(effective_at) AS first_at,
@@ -114,21 +115,44 @@ def dormant_actors(*, quiet_days: int = 45, as_of: Moment = None) -> str:
                 AND type NOT IN (SELECT type FROM catalogue WHERE effect = 'login_failed')
             GROUP BY actor_email, actor_id, floor(epoch(effective_at) / (86400 * greatest($quiet_days, 1)))
         ),
-        stretches AS (
-            SELECT actor, stretch, min(first_at) AS first_at, max(last_at) AS last_at
+        mailboxes AS (
+            -- Whose an address is, for events that give no id; of one that several accounts had nobody can say.
+            SELECT lower(actor_email) AS mailbox, min(actor_id) AS owner_id
             FROM acts
-            WHERE actor IS NOT NULL
-            GROUP BY actor, stretch
+            WHERE actor_email IS NOT NULL
+            GROUP BY lower(actor_email)
+            HAVING min(actor_id) = max(actor_id)
+        ),
+        named AS (
+            SELECT acts.*, coalesce(actor_id, owner_id, lower(actor_email)) AS account
+            FROM acts LEFT JOIN mailboxes ON mailbox = lower(actor_email)
+        ),
+        accounts AS (
+            SELECT
+                account,
+                max(actor_id) AS user_id,
+                coalesce(
+                    max_by(actor_email, (last_at, actor_email)) FILTER (WHERE actor_email IS NOT NULL), account
+                ) AS actor
+            FROM named
+            WHERE account IS NOT NULL
+            GROUP BY account
+        ),
+        stretches AS (
+            SELECT account, stretch, min(first_at) AS first_at, max(last_at) AS last_at
+            FROM named
+            WHERE account IS NOT NULL
+            GROUP BY account, stretch
         ),
         spells AS (
             SELECT
-                actor,
+                account,
                 last_at,
-                lead(first_at) OVER (PARTITION BY actor ORDER BY stretch) AS back_at
+                lead(first_at) OVER (PARTITION BY account ORDER BY stretch) AS back_at
             FROM stretches
         ),
         silences AS (
-            SELECT actor, last_at, back_at, epoch(coalesce(back_at, as_of)) - epoch(last_at) AS quiet_s
+            SELECT account, last_at, back_at, epoch(coalesce(back_at, as_of)) - epoch(last_at) AS quiet_s
             FROM spells CROSS JOIN asked
             WHERE epoch(coalesce(back_at, as_of)) - epoch(last_at) >= $quiet_days * 86400
         ),
@@ -153,7 +177,7 @@ def dormant_actors(*, quiet_days: int = 45, as_of: Moment = None) -> str:
                 area,
                 coalesce(effect, 'other') AS effect,
                 actor_kind,
-                coalesce(actor_email, actor_id) AS actor,
+                actor_email,
                 actor_id,
                 project_id,
                 resource_id
@@ -165,10 +189,14 @@ def dormant_actors(*, quiet_days: int = 45, as_of: Moment = None) -> str:
             )
         ),
         seconds AS (
-            SELECT actor, effective_at, min(id) AS first_id, max(id) AS last_id, max(actor_id) AS actor_id
-            FROM looked
+            SELECT
+                coalesce(actor_id, owner_id, lower(actor_email)) AS account,
+                effective_at,
+                min(id) AS first_id,
+                max(id) AS last_id
+            FROM looked LEFT JOIN mailboxes ON mailbox = lower(actor_email)
             WHERE actor_kind = 'user' AND effect <> 'login_failed'
-            GROUP BY actor, effective_at
+            GROUP BY coalesce(actor_id, owner_id, lower(actor_email)), effective_at
         ),
         memberships AS (
             SELECT
@@ -185,17 +213,18 @@ def dormant_actors(*, quiet_days: int = 45, as_of: Moment = None) -> str:
         found AS (
             SELECT
                 CASE WHEN back_at IS NULL THEN 'inactive' ELSE 'returned' END AS kind,
-                silences.actor AS actor,
-                closing.actor_id AS account,
+                accounts.actor AS actor,
+                user_id,
                 silences.last_at AS last_at,
                 coalesce(back_at, silences.last_at) AS effective_at,
                 CAST(floor(quiet_s / 86400) AS BIGINT) AS quiet_days,
                 CASE WHEN back_at IS NULL THEN [closing.last_id] ELSE [closing.last_id, opening.first_id] END
                     AS event_ids
             FROM silences
-            JOIN seconds AS closing ON closing.actor = silences.actor AND closing.effective_at = silences.last_at
-            LEFT JOIN seconds AS opening ON opening.actor = silences.actor AND opening.effective_at = back_at
-            LEFT JOIN memberships ON memberships.resource_id = closing.actor_id AND nth_last = 1
+            JOIN accounts ON accounts.account = silences.account
+            JOIN seconds AS closing ON closing.account = silences.account AND closing.effective_at = silences.last_at
+            LEFT JOIN seconds AS opening ON opening.account = silences.account AND opening.effective_at = back_at
+            LEFT JOIN memberships ON memberships.resource_id = user_id AND nth_last = 1
             WHERE back_at IS NOT NULL OR NOT coalesce(
                 effect = 'revoke' AND memberships.effective_at >= silences.last_at, false
             )
@@ -219,7 +248,7 @@ def dormant_actors(*, quiet_days: int = 45, as_of: Moment = None) -> str:
             'low' AS severity,
             effective_at,
             actor,
-            account AS resource_id,
+            user_id AS resource_id,
             event_ids,
             actor || CASE kind
                 WHEN 'returned' THEN ' did something again on ' || strftime(effective_at, '%Y-%m-%d') || ', after '

@@ -78,7 +78,7 @@ def login_failures_per_day(*, history_days: int = 30) -> str:
                 count(CASE WHEN effect = 'login' THEN 1 END) AS logins,
                 count(CASE WHEN effect = 'login_failed' THEN 1 END) AS failures,
                 count(DISTINCT CASE
-                    WHEN effect = 'login_failed' THEN coalesce(actor_email, actor_id, actor_api_key_id)
+                    WHEN effect = 'login_failed' THEN coalesce(lower(actor_email), actor_id, actor_api_key_id)
                 END) AS actors,
                 min(effective_at) AS first_at,
                 max(effective_at) AS last_at

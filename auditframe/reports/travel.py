@@ -44,10 +44,10 @@ def impossible_travel(*, max_kmh: float = 900.0, min_km: float = 500.0, egress_a
     return """
         -- Who never left a box of this size made no jump, and need not be sorted.
         WITH wanderers AS (
-            SELECT coalesce(actor_email, actor_id, actor_api_key_id) AS actor
+            SELECT coalesce(lower(actor_email), actor_id, actor_api_key_id) AS actor
             FROM events JOIN catalogue ON catalogue.type = events.type
             WHERE effect = 'login'
-            GROUP BY coalesce(actor_email, actor_id, actor_api_key_id)
+            GROUP BY coalesce(lower(actor_email), actor_id, actor_api_key_id)
             HAVING 6372 * radians(
                 max(ip_latitude) - min(ip_latitude) + max(ip_longitude) - min(ip_longitude)
             ) >= $min_km
@@ -65,7 +65,7 @@ def impossible_travel(*, max_kmh: float = 900.0, min_km: float = 500.0, egress_a
                 ip_longitude AS longitude
             FROM events
             JOIN catalogue ON catalogue.type = events.type
-            JOIN wanderers ON wanderers.actor = coalesce(actor_email, actor_id, actor_api_key_id)
+            JOIN wanderers ON wanderers.actor = coalesce(lower(actor_email), actor_id, actor_api_key_id)
             WHERE effect = 'login' AND ip_latitude BETWEEN -90 AND 90 AND ip_longitude BETWEEN -180 AND 180
         ),
         paired AS (
