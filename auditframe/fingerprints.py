@@ -85,13 +85,21 @@ class Fingerprints:
         """Let a run stand for the last ones, of which it has so many taken in."""
         self._runs[len(self._runs) - taken :] = [HeldRun(run)]
 
+    def lacking(self, others: Fingerprints) -> int:
+        """Return how many of these others do not hold."""
+        return sum(int(np.count_nonzero(~others.holds(run.whole()))) for run in self._runs)
+
+    def holds(self, wanted: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Say of each fingerprint that is wanted whether it was added, in the same order."""
+        found = np.zeros(len(wanted), dtype=bool)
+        for run in self._runs:
+            found |= run.holds(wanted)
+        return found
+
     def may_hold(self, texts: Sequence[Text], wanted: NDArray[np.uint64] | None = None) -> list[Text]:
         """Return, in their order, the texts that were added; `wanted` are their fingerprints, where known."""
         wanted = fingerprints(texts) if wanted is None else wanted
-        found = np.zeros(len(texts), dtype=bool)
-        for run in self._runs:
-            found |= run.holds(wanted)
-        return [texts[int(place)] for place in np.flatnonzero(found)]
+        return [texts[int(place)] for place in np.flatnonzero(self.holds(wanted))]
 
 
 def are_in(ids: NDArray[np.uint64], wanted: NDArray[np.uint64]) -> NDArray[np.bool_]:

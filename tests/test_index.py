@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from auditframe.fingerprints import fingerprints
 from auditframe.flatten import flatten_events
 from auditframe.lake import Lake
 from auditframe.lake.index import Index
@@ -191,7 +192,7 @@ def test_a_run_holds_the_same_by_blocks_and_whole(size: int, asked: list[int]) -
     wanted = np.array(asked, np.uint64) << np.uint64(40)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "00000001.ids"
-        path.write_bytes(encoded_run(ids, number=1, of_entry=size, stands_on={})[1])
+        path.write_bytes(b"".join(encoded_run(ids, number=1, of_entry=size, stands_on={})[1]))
         few, all_ = StoredRun(path), StoredRun(path)
 
         assert np.array_equal(all_.whole(), ids)
@@ -201,7 +202,7 @@ def test_a_run_holds_the_same_by_blocks_and_whole(size: int, asked: list[int]) -
 def test_an_id_is_looked_for_in_its_block_alone(tmp_path: Path) -> None:
     path = tmp_path / "00000001.ids"
     ids = np.arange(20 * IDS_PER_BLOCK, dtype=np.uint64)
-    path.write_bytes(encoded_run(ids, number=1, of_entry=len(ids), stands_on={})[1])
+    path.write_bytes(b"".join(encoded_run(ids, number=1, of_entry=len(ids), stands_on={})[1]))
     begins_at, block_bytes = blocks_of(path)
     data = bytearray(path.read_bytes())
     data[begins_at + 7 * block_bytes] ^= 1
@@ -224,3 +225,31 @@ def test_a_block_found_damaged_by_the_writer_that_needs_it_is_made_anew(tmp_path
 
     assert append(lake, ["new", "old-77"], at=9 * DAY_S) == 1
     assert lake.verify() == ()
+
+
+def test_an_index_made_anew_while_ids_are_put_down_speaks_for_what_is_there_alone(tmp_path: Path) -> None:
+    by_fingerprint = sorted((f"e{number}" for number in range(100)), key=lambda id_: int(fingerprints([id_])[0]))
+    lowest, highest = by_fingerprint[0], by_fingerprint[-1]
+    lake = Lake(tmp_path / "lake")
+    append(lake, [f"old-{number}" for number in range(100)])
+    append(lake, [highest], at=DAY_S)
+    data = bytearray(runs_of(lake)[-1].read_bytes())
+    data[-1] ^= 1
+    runs_of(lake)[-1].write_bytes(data)  # looking for a lower fingerprint does not read this block; joining does
+    added = append(lake, [lowest], at=2 * DAY_S)
+    runs_of(lake)[-1].unlink()
+
+    assert (added, append(lake, [lowest], at=2 * DAY_S)) == (1, 0)
+    assert lake.verify() == ()
+
+
+def test_an_index_that_lacks_ids_is_named(lake: Lake) -> None:
+    ids = np.sort(fingerprints([f"old-{number}" for number in range(50)]))
+    for run in runs_of(lake):
+        run.unlink()
+    _, parts = encoded_run(ids, number=2, of_entry=2, stands_on={})
+    (lake.path / "index" / "00000001.ids").write_bytes(b"".join(parts))
+
+    assert [(fault.path.name, fault.what.partition(".")[0]) for fault in lake.verify()] == [
+        ("index", "It lacks 2 ids of events that are there")
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -19,12 +20,14 @@ from auditframe.lake.journal import Journal, Walk, read_journal, read_walks, wri
 from auditframe.lake.layout import Layout
 from auditframe.lake.ledger import current_partitions, latest_arrival, vanished
 from auditframe.lake.merge import texts
+from auditframe.lake.parquet import encode_partition, read_partition
 from auditframe.lake.records import Collected, Counts, Entry, Span
 from auditframe.lake.removal import carry_out, plan_erasure, plan_expiry
-from auditframe.lake.storage import writer_lock
+from auditframe.lake.storage import put, writer_lock
 from auditframe.window import Window
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 DAY_S = 86_400
@@ -491,3 +494,95 @@ def _empty_entry() -> Entry:
         partitions=[],
         previous=None,
     )
+
+
+def tampered(lake: Lake, *, day: str = "1970-01-01", email: str = "eve@example.org") -> None:
+    """Change who did everything on a day, as somebody would who knows the format."""
+    file = Layout(lake.path).partition_file(day)
+    there = read_partition(file, path=file)
+    changed = flatten_texts(raw.replace(WHO, email).encode() for raw in texts(there, "raw")).events
+    for name in ("scope", "first_seen_at", "snapshot"):
+        changed = changed.set_column(changed.schema.get_field_index(name), there.schema.field(name), there[name])
+    file.write_bytes(encode_partition(changed))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda lake: lake.append(arriving(event("z", 9))),
+        lambda lake: lake.erase(WHO.replace("ana", "eve"), reason="asked"),
+        lambda lake: lake.expire("1970-01-02"),
+        lambda lake: lake.rebuild(),
+    ],
+    ids=["append", "erase", "expire", "rebuild"],
+)
+def test_nothing_is_built_on_a_partition_that_somebody_changed(lake: Lake, change: Callable[[Lake], object]) -> None:
+    anchor = lake.ledger()[-1].hash
+    tampered(lake)
+    with pytest.raises(LakeCorruptError, match="not as the ledger says"):
+        change(lake)
+
+    assert [fault.path for fault in lake.verify(anchor=anchor)]
+
+
+def test_columns_that_somebody_changed_are_found_before_anything_is_built_on_them(lake: Lake) -> None:
+    file = Layout(lake.path).partition_file("1970-01-01")
+    there = read_partition(file, path=file)
+    place = there.schema.get_field_index("actor_email")
+    file.write_bytes(encode_partition(there.set_column(place, there.schema.field(place), [["x", "x"]])))
+    with pytest.raises(LakeCorruptError, match="not as the ledger says"):
+        lake.append(arriving(event("z", 9)))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda lake: lake.append(arriving(event("z", 9))),
+        lambda lake: lake.erase("bo@example.org", reason="asked"),
+        lambda lake: lake.expire("1970-01-03"),
+    ],
+    ids=["append", "erase", "expire"],
+)
+def test_a_partition_that_was_lost_is_not_begun_anew(lake: Lake, change: Callable[[Lake], object]) -> None:
+    Layout(lake.path).partition_file("1970-01-01").unlink()
+    with pytest.raises(LakeCorruptError, match="is missing, and its 2 events with it"):
+        change(lake)
+
+
+def test_an_index_is_not_made_anew_while_a_partition_is_missing(lake: Lake, tmp_path: Path) -> None:
+    file = Layout(lake.path).partition_file("1970-01-01")
+    file.rename(tmp_path / "kept.parquet")
+    shutil.rmtree(lake.path / "index")
+    with pytest.raises(LakeCorruptError, match="is missing, and its 2 events with it"):
+        lake.append(arriving(event("z", 9 * DAY_S)))
+    (tmp_path / "kept.parquet").rename(file)
+    counts = lake.append(arriving(event("a", 1, WHO), event("z", 9 * DAY_S)))
+
+    assert (counts.known, counts.new) == (1, 1)
+    assert lake.verify() == ()
+
+
+def test_a_writer_that_failed_half_way_leaves_its_account_to_the_next(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrived = arriving(event("x", 3), event("y", DAY_S + 3))
+    failing = iter([False, True])
+
+    def full(data: bytes, target: Path, *, staging: Path) -> None:
+        if next(failing):
+            raise LakeError("The disk is full.", path=target)
+        put(data, target, staging=staging)
+
+    with lake.writer() as writer:
+        monkeypatch.setattr("auditframe.lake.writer.put", full)
+        with pytest.raises(LakeError, match="full"):
+            writer.add(arrived)
+        monkeypatch.undo()
+        for again in (lambda: writer.add(arrived), lambda: writer.commit("import")):
+            with pytest.raises(LakeError, match="not complete"):
+                again()
+    counts = lake.append(arrived)
+
+    assert counts.known + counts.new == 2
+    assert sorted(ids(lake)) == ["a", "b", "c", "d", "x", "y"]
+    assert lake.verify() == ()

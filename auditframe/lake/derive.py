@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from auditframe.errors import LakeCorruptError
 from auditframe.flatten import flatten_texts
 from auditframe.lake.merge import in_order, texts
-from auditframe.lake.parquet import encode_partition, read_partition
+from auditframe.lake.parquet import encode_partition
 from auditframe.schema import arrow_schema
 
 if TYPE_CHECKING:
@@ -49,10 +49,9 @@ def derive(partition: pa.Table, *, path: Path) -> pa.Table:
     return in_order(derived).combine_chunks()
 
 
-def read_current(path: Path) -> pa.Table:
-    """Read a partition with the columns of this version, whichever version wrote it."""
-    rows = read_partition(path, path=path)
-    return rows if is_current(rows) else derive(rows, path=path)
+def current(partition: pa.Table, *, path: Path) -> pa.Table:
+    """Return a partition with the columns of this version, whichever version wrote it."""
+    return partition if is_current(partition) else derive(partition, path=path)
 
 
 def is_current(partition: pa.Table) -> bool:
@@ -60,9 +59,8 @@ def is_current(partition: pa.Table) -> bool:
     return bool(partition.schema.equals(arrow_schema()))
 
 
-def rebuilt(path: Path) -> bytes | None:
+def rebuilt(there: pa.Table, *, path: Path) -> bytes | None:
     """Return the file that a partition should be; None when it is that already."""
-    there = read_partition(path, path=path)
     derived = derive(there, path=path)
     return None if is_current(there) and derived.equals(there) else encode_partition(derived)
 

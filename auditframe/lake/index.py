@@ -10,13 +10,15 @@ import numpy as np
 
 from auditframe.fingerprints import Fingerprints, fingerprints
 from auditframe.lake.faults import UNREADABLE, Fault, cause, names_in
+from auditframe.lake.held import check_present
+from auditframe.lake.ledger import current_partitions
 from auditframe.lake.merge import texts
 from auditframe.lake.parquet import read_partition
 from auditframe.lake.runs import StoredRun, encoded_run
-from auditframe.lake.storage import put, remove
+from auditframe.lake.storage import put_parts, remove
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -40,6 +42,7 @@ class Index:
 
     def __init__(self, layout: Layout, entries: Sequence[Entry]) -> None:
         self._layout = layout
+        self._states = current_partitions(entries)
         self._number, self._of_entry = len(entries), entries[-1].counts.new if entries else 0
         self._asked: tuple[Sequence[str], NDArray[np.uint64]] = ((), fingerprints(()))
         runs = _current_runs(layout, entries)
@@ -59,9 +62,10 @@ class Index:
             number: The entry that will speak for their events; the same for everything that one writer adds.
         """
         if ids:
+            run, taken = self._mended(lambda: self._held.joined(self._fingerprints_of(ids)))
             self._of_entry = len(ids) + (self._of_entry if number == self._number else 0)
             self._number = number
-            self._put_down(self._fingerprints_of(ids))
+            self._put_down(run, taken)
 
     def may_hold(self, ids: Sequence[str]) -> list[str]:
         """Return, in their order, the ids that may have been added."""
@@ -73,14 +77,14 @@ class Index:
             self._asked = (ids, fingerprints(ids))
         return self._asked[1]
 
-    def _put_down(self, ids: NDArray[np.uint64]) -> None:
-        run, taken = self._mended(lambda: self._held.joined(ids))
+    def _put_down(self, run: NDArray[np.uint64], taken: int) -> None:
+        """Put down a run that stands for the last ones, of which it has so many taken in."""
         left = len(self._hashes) - taken
         stay, gone = dict(list(self._hashes.items())[:left]), list(self._hashes)[left:]
         self._last += 1
         name = f"{self._last:08d}.ids"
-        header, content = encoded_run(run, number=self._number, of_entry=self._of_entry, stands_on=stay)
-        put(content, self._layout.index / name, staging=self._layout.staging)
+        header, parts = encoded_run(run, number=self._number, of_entry=self._of_entry, stands_on=stay)
+        put_parts(parts, self._layout.index / name, staging=self._layout.staging)
         self._held.put(run, taken)
         self._hashes = stay | {name: header.hash}
         self._drop(gone)
@@ -94,13 +98,17 @@ class Index:
         return look()
 
     def _make_anew(self) -> None:
-        """Put down the ids of all events that there are."""
-        self._held = Fingerprints()
-        self._drop(self._hashes)
-        self._hashes = {}
-        if there := self._layout.partitions():
-            read = (read_partition(path, path=path, columns=["id"]) for path in there.values())
-            self._put_down(np.concatenate([fingerprints(texts(rows, "id")) for rows in read]))
+        """Put down the ids of all events that there are, in the place of all runs.
+
+        Raises:
+            LakeCorruptError: A partition is missing or cannot be read, so that its ids are not known.
+        """
+        check_present(self._layout, self._states)
+        read = (read_partition(path, path=path, columns=["id"]) for path in self._layout.partitions().values())
+        ids = np.concatenate([fingerprints(()), *(fingerprints(texts(rows, "id")) for rows in read)])
+        if len(ids):
+            ids.sort()
+            self._put_down(ids, len(self._hashes))
 
     def _drop(self, names: Iterable[str]) -> None:
         """Remove files that nothing needs; of a run that is killed before, the next writer does."""
@@ -113,23 +121,44 @@ def is_run(name: str) -> bool:
     return bool(_NAME.fullmatch(name))
 
 
-def index_faults(layout: Layout) -> Iterator[Fault]:
-    """Name what is wrong with the files of the index; that one is missing altogether is nothing wrong."""
-    headers: dict[str, Header] = {}
+def index_faults(layout: Layout, entries: Sequence[Entry], ids: Fingerprints) -> Iterator[Fault]:
+    """Name what is wrong with the files of the index; that one is missing altogether is nothing wrong.
+
+    Args:
+        layout: The lake.
+        entries: Its ledger.
+        ids: The ids that its partitions hold.
+    """
+    runs: dict[str, StoredRun] = {}
+    faults: list[Fault] = []
     names = _files(layout)
     for name in names:
         try:
-            headers[name] = _whole(layout.index / name).header
+            runs[name] = _whole(layout.index / name)
         except UNREADABLE as error:
-            yield Fault(layout.index / name, f"It cannot be read: {cause(error)}. {_ANEW}")
-    if not names or names[-1] not in headers:
-        return
-    needed = headers[names[-1]].stands_on
+            faults.append(Fault(layout.index / name, f"It cannot be read: {cause(error)}. {_ANEW}"))
+    newest = runs.get(names[-1]) if names else None
+    if newest is not None:
+        faults += _faults_among(runs, newest, layout.index, names)
+        if not faults and _is_current(newest.header, entries):
+            faults += _lacking(runs.values(), ids, layout.index)
+    yield from faults
+
+
+def _faults_among(
+    runs: Mapping[str, StoredRun], newest: StoredRun, folder: Path, names: Collection[str]
+) -> Iterator[Fault]:
+    needed = newest.header.stands_on
     for name, hash_ in needed.items():
-        if name not in names or (name in headers and headers[name].hash != hash_):
-            yield Fault(layout.index / name, f"The run that {names[-1]} stands on is missing. {_ANEW}")
-    for name in headers.keys() - needed.keys() - {names[-1]}:
-        yield Fault(layout.index / name, "Nothing needs it: a run was killed. The next writer removes it.")
+        if name not in names or (name in runs and runs[name].header.hash != hash_):
+            yield Fault(folder / name, f"The run that {newest.name} stands on is missing. {_ANEW}")
+    for name in runs.keys() - needed.keys() - {newest.name}:
+        yield Fault(folder / name, "Nothing needs it: a run was killed. The next writer removes it.")
+
+
+def _lacking(runs: Iterable[StoredRun], ids: Fingerprints, folder: Path) -> Iterator[Fault]:
+    if lacking := ids.lacking(Fingerprints(runs)):
+        yield Fault(folder, f"It lacks {lacking} ids of events that are there. Remove the folder. {_ANEW}")
 
 
 def _current_runs(layout: Layout, entries: Sequence[Entry]) -> list[StoredRun]:
@@ -138,10 +167,15 @@ def _current_runs(layout: Layout, entries: Sequence[Entry]) -> list[StoredRun]:
         runs = _read_runs(layout)
     except UNREADABLE:
         return []
-    number, of_entry = (runs[-1].header.number, runs[-1].header.of_entry) if runs else (0, 0)
+    return runs if runs and _is_current(runs[-1].header, entries) else []
+
+
+def _is_current(newest: Header, entries: Sequence[Entry]) -> bool:
+    """Whether an index with this newest run was put down for all that the entries speak of."""
+    number = newest.number
     is_older = number > len(entries) or any(entry.counts.new for entry in entries[number:])
-    is_cut_short = 0 < number <= len(entries) and of_entry < entries[number - 1].counts.new
-    return [] if is_older or is_cut_short else runs
+    is_cut_short = 0 < number <= len(entries) and newest.of_entry < entries[number - 1].counts.new
+    return not is_older and not is_cut_short
 
 
 def _read_runs(layout: Layout) -> list[StoredRun]:

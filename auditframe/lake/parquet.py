@@ -65,6 +65,6 @@ def read_partition(source: Path | bytes, *, path: Path, columns: list[str] | Non
         raise LakeCorruptError(f"{path} may not be read by this user. Check its owner and mode.", path=path) from error
     except UNREADABLE as error:
         raise LakeCorruptError(
-            f"{path} is not what the lake wrote: {cause(error)}. Restore it from a backup, or collect them again.",
+            f"{path} is not what the lake wrote: {cause(error)}. Restore it from a backup.",
             path=path,
         ) from error

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pyarrow as pa
 
+from auditframe.lake.held import check_present, read_held
 from auditframe.lake.journal import Journal
 from auditframe.lake.ledger import current_partitions, removals
 from auditframe.lake.merge import instants, texts
@@ -110,8 +111,11 @@ def carry_out(layout: Layout, journal: Journal) -> None:
     """Remove what a journal says; done again after a crash, it completes what is missing."""
     assert journal.removal is not None  # noqa: S101 - for the type checker
     removed = Removed([journal.removal])
-    for number in journal.quarantine:
-        items = [item for found, item in read_quarantine(layout) if found == number and not removed.holds_item(item)]
+    held: dict[int, list[Kept]] = {number: [] for number in journal.quarantine}
+    for number, item in read_quarantine(layout):
+        if number in held and not removed.holds_item(item):
+            held[number].append(item)
+    for number, items in held.items():
         write_quarantine(layout, number, items)
     for name in journal.touched:
         path = layout.partition_file(name)
@@ -143,8 +147,11 @@ def _journal(
     removal = msgspec.structs.replace(removal, items_sha256=sorted({item.sha256 for _, item in items}))
     removed = Removed([removal])
     taken = {number: item for number, item in read_quarantine(layout) if removed.holds_item(item)}
-    counted = {name: count for name in names if (count := _count(layout.partition_file(name), removed))}
     states = current_partitions(entries)
+    check_present(layout, states)
+    counted = {name: count for name in names if (count := _count(layout.partition_file(name), removed))}
+    for name in counted:
+        read_held(layout.partition_file(name), states.get(name))
     return Journal(
         number=len(entries) + 1,
         kind="expire" if removal.before else "erase",

@@ -122,8 +122,8 @@ class StoredRun:
 
 def encoded_run(
     ids: NDArray[np.uint64], *, number: int, of_entry: int, stands_on: Mapping[str, str]
-) -> tuple[Header, bytes]:
-    """Return the header and the whole content of a run file for sorted fingerprints."""
+) -> tuple[Header, tuple[bytes | memoryview, ...]]:
+    """Return the header of a run file for sorted fingerprints, and the parts of its content."""
     stored = ids.astype(STORED, copy=False)
     data = stored.data.cast("B")
     table = stored[::IDS_PER_BLOCK].tobytes() + _digests(data)
@@ -134,7 +134,7 @@ def encoded_run(
         sha256=sha256(table).hexdigest(),
         stands_on=dict(stands_on),
     ).sealed()
-    return header, b"".join([canonical(header), b"\n", table, data])
+    return header, (canonical(header), b"\n", table, data)
 
 
 def _digests(data: bytes | memoryview) -> bytes:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from auditframe.errors import LakeError, LakeLockedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 _FILE_MODE = 0o600  # events are personal data
@@ -30,20 +30,25 @@ def make_folder(path: Path) -> None:
         raise LakeError(f"The folder {path} cannot be made: {error.strerror}.", path=path) from error
 
 
-def write_whole(data: bytes, *, path: Path) -> None:
-    """Write a file and wait until it is on the disk."""
+def write_whole(*parts: bytes | memoryview, path: Path) -> None:
+    """Write a file, one part after the other, and wait until it is on the disk."""
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _FILE_MODE), "wb") as file:
-        file.write(data)
+        file.writelines(parts)
         file.flush()
         os.fsync(file.fileno())
 
 
 def put(data: bytes, target: Path, *, staging: Path) -> None:
     """Write a file whole, or replace it whole; readers see the old or the new one, never a part."""
+    put_parts((data,), target, staging=staging)
+
+
+def put_parts(parts: Iterable[bytes | memoryview], target: Path, *, staging: Path) -> None:
+    """As `put`; the file is all the parts, which are large and not to be copied."""
     staged = staging / f"{target.parent.name}.{target.name}"
     try:
         make_folder(target.parent)
-        write_whole(data, path=staged)
+        write_whole(*parts, path=staged)
         staged.replace(target)
         _sync_folder(target.parent)
     except OSError as error:

@@ -54,8 +54,9 @@ def verify(layout: Layout, *, anchor: str | None = None) -> tuple[Fault, ...]:
     faults += wrong
     is_sound = not broken and not wrong
     faults += gap_faults(layout, entries) if is_sound else ()
-    told = [*_quarantine_faults(layout, entries), *_partition_faults(layout, entries, is_sound=is_sound)]
-    told += [*index_faults(layout), *leftovers(layout, number=len(entries) + 1)]
+    reading = Reading(layout.grain, entries if is_sound else None)
+    told = [*_quarantine_faults(layout, entries), *_partition_faults(layout, entries, reading)]
+    told += [*index_faults(layout, entries, reading.ids), *leftovers(layout, number=len(entries) + 1)]
     named = {fault.path for fault in (*faults, *told)}
     known = {state.partition for entry in entries for state in entry.partitions}
     told += [fault for fault in strangers(layout, known=known) if fault.path not in named]
@@ -128,15 +129,14 @@ def _quarantine_fault(path: Path, state: QuarantineState | None) -> str | None:
     return None if is_true and len(items) == state.items else "Its lines are not those that the ledger counts."
 
 
-def _partition_faults(layout: Layout, entries: Sequence[Entry], *, is_sound: bool) -> Iterator[Fault]:
+def _partition_faults(layout: Layout, entries: Sequence[Entry], reading: Reading) -> Iterator[Fault]:
     states = current_partitions(entries)
-    reading = Reading(layout.grain, entries if is_sound else None)
     faults: list[Fault] = []
     for name in sorted(filter(layout.grain.is_partition, states.keys() | partitions_there(layout))):
         path = layout.partition_file(name)
         faults += [Fault(path, what) for what in reading.faults_of(path, name, states.get(name))]
     yield from faults
-    if is_sound and not faults:
+    if reading.entries is not None and not faults:
         yield from origin_faults(layout, entries, reading.brought)
 
 

@@ -10,14 +10,16 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from auditframe.errors import LakeError
 from auditframe.flatten import Flattened, flatten_texts
 from auditframe.lake.account import covered_by, late_rows, lateness_s, leave_entry, recover
-from auditframe.lake.derive import read_current, rebuilt
+from auditframe.lake.derive import current, rebuilt
 from auditframe.lake.events import Events
+from auditframe.lake.held import read_held, read_told
 from auditframe.lake.index import Index
 from auditframe.lake.journal import Journal, drop_walk, read_walks, write_journal, write_walk
 from auditframe.lake.layout import Description, layout_at
-from auditframe.lake.ledger import vanished
+from auditframe.lake.ledger import current_partitions, vanished
 from auditframe.lake.merge import in_order, instants, merge, sort_arrivals, texts
 from auditframe.lake.parquet import encode_partition, read_partition
 from auditframe.lake.quarantine import Kept, kept, read_quarantine, write_quarantine
@@ -54,6 +56,9 @@ class Writer:
         self._grain = layout.grain
         self.entries = entries
         self.number = len(self.entries) + 1
+        self._states = current_partitions(self.entries)
+        self._written: set[str] = set()
+        self._is_torn = False
         self._covered = covered_by(self.entries)
         self._removed = removed_by(self.entries)
         self._journal = Journal(
@@ -75,12 +80,18 @@ class Writer:
     def add(self, arriving: Flattened) -> Counts:
         """Merge events into their partitions, and keep aside what has no place.
 
-        Partitions are begun oldest first, several at once where there are many. Each is replaced whole; a crash leaves
-        every partition either old or new, and adding the same events again completes what is missing.
+        Partitions are begun oldest first, several at once where there are many. Each is replaced whole; a crash, or an
+        error, leaves every partition either old or new. The next writer speaks for what was added by then, and adding
+        the same events again completes what is missing.
 
         Returns:
             What became of these events.
+
+        Raises:
+            LakeCorruptError: A partition that they belong to is not as the ledger says.
+            LakeError: They cannot be written, or an earlier `add` of this writer failed.
         """
+        self._check_whole()
         received = len(arriving.events) + len(arriving.quarantine)
         arriving = self._removed.without(arriving)
         arrivals = sort_arrivals(arriving.events, self._stored(arriving.events))
@@ -90,6 +101,7 @@ class Writer:
             touched=self._grain.partitions_of(arriving.events).keys(), quarantine={self.number} if items else set()
         )
         new = self._stamped(arrivals.new)
+        self._is_torn = True
         self._ids.add(texts(new, "id"), number=self.number)
         spread(self._merge_into, list(_cut(new, self._grain)))
         self._keep(items)
@@ -105,11 +117,13 @@ class Writer:
             late=len(late),
         )
         self._counts += counts
+        self._is_torn = False
         return counts
 
     @uninterrupted()
     def commit(self, kind: Kind, collected: Sequence[Collected] = ()) -> Entry:
         """Leave the ledger entry that proves what was added."""
+        self._check_whole()
         journal = msgspec.structs.replace(self._journal, kind=kind)
         return leave_entry(
             self._layout,
@@ -184,7 +198,7 @@ class Writer:
     def rebuild(self) -> Entry | None:
         """Derive every partition anew from ``raw``; None when each is as it should be."""
         for partition, path in self._layout.partitions().items():
-            data = rebuilt(path)
+            data = rebuilt(read_told(path, self._states.get(partition)), path=path)
             if data is not None:
                 self._note(touched={partition}, kind="rebuild")
                 put(data, path, staging=self._layout.staging)
@@ -203,6 +217,14 @@ class Writer:
         write_journal(self._layout, journal)
         carry_out(self._layout, journal)
         return leave_entry(self._layout, journal, self.entries)
+
+    def _check_whole(self) -> None:
+        if self._is_torn:
+            raise LakeError(
+                f"What was added to the lake at {self._layout.root} is not complete, and nothing can be built on it. "
+                "Open the lake anew: the next writer speaks for what is there, and the rest can be added again.",
+                path=self._layout.root,
+            )
 
     def _note(
         self, *, touched: Collection[str] = (), quarantine: Collection[int] = (), kind: Kind | None = None
@@ -247,8 +269,10 @@ class Writer:
     def _merge_into(self, part: tuple[str, pa.Table]) -> None:
         partition, rows = part
         path = self._layout.partition_file(partition)
-        merged = merge(read_current(path) if path.exists() else arrow_schema().empty_table(), rows)
-        put(encode_partition(merged), path, staging=self._layout.staging)
+        is_own = partition in self._written
+        there = read_partition(path, path=path) if is_own else read_held(path, self._states.get(partition))
+        put(encode_partition(merge(current(there, path=path), rows)), path, staging=self._layout.staging)
+        self._written.add(partition)
 
     def _keep(self, items: Iterable[Kept]) -> None:
         """Add lines to this entry's quarantine file; what an earlier one holds is not held twice."""
