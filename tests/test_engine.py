@@ -243,3 +243,16 @@ def test_files_may_lack_a_column_that_no_question_names(
     found = backtest(password_spray, tmp_path / "events.parquet", days=3)
 
     assert found.equals(backtest(password_spray, whole, days=3))
+
+
+@pytest.mark.parametrize("name", ["w*", "lake[1]", "[prod] lake?", "~lake"])
+def test_a_lake_whose_name_looks_like_a_pattern_is_read_and_no_other(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    events = [{"id": f"e{number}", "type": "login.succeeded", "effective_at": number * 86_400} for number in range(3)]
+    for path, some in ((name, events[:2]), ("w2", events), ("lake1", events)):
+        Lake(path).append(flatten_events(some))
+
+    assert Lake(name).sql("SELECT count(*) AS n FROM events")["n"].to_list() == [2]
+    assert REGISTRY["events_per_day"](tmp_path / name)["events"].sum() == 2

@@ -8,6 +8,7 @@ import os
 import re
 import tempfile
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -20,7 +21,6 @@ from auditframe.schema import arrow_schema
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from auditframe.window import Window
 
@@ -38,6 +38,7 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
 }
 
 _NOTHING = pa.table({})
+_PATTERN = re.compile(r"[*?\[]|^~")
 
 
 class Engine:
@@ -137,16 +138,27 @@ def open_engine(files: Sequence[Path], table: pa.Table | None, *, thread_mb: int
         connection.execute("SET parquet_metadata_cache = true")  # else each scan reads every footer again
         connection.execute("SET temp_directory = $scratch", {"scratch": scratch})
         _limit_memory(connection, thread_mb)
-        folders = sorted({str(file.parent) for file in files})
+        named = _without_patterns(files, Path(scratch))
+        folders = sorted({str(path.parent) for file in (*files, *named) for path in (file, file.absolute())})
         connection.execute("SET allowed_directories = $folders", {"folders": folders})
         connection.execute("SET enable_external_access = false")
         connection.register("catalogue", _catalogue_table())
         if files:
-            source = connection.read_parquet([str(file) for file in files], hive_partitioning=False)
+            source = connection.read_parquet([str(file) for file in named], hive_partitioning=False)
         else:
             source = connection.from_arrow(arrow_schema().empty_table() if table is None else table)
         connection.execute("SET lock_configuration = true")
         yield Engine(connection, source)
+
+
+def _without_patterns(files: Sequence[Path], folder: Path) -> Sequence[Path]:
+    """Return paths to the same files that the engine does not take for patterns: links, where it would."""
+    if not any(_PATTERN.search(str(file)) for file in files):
+        return files
+    links = [folder / f"{number}.parquet" for number in range(len(files))]
+    for link, file in zip(links, files, strict=True):
+        link.symlink_to(file.absolute())
+    return links
 
 
 @cache

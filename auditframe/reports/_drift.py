@@ -53,11 +53,13 @@ _UNKNOWN = _Node()
 _WORDS = {"VARCHAR": "text", "BOOLEAN": "flag", "JSON": "mixed or empty"}
 _FITTING: Mapping[Kind, tuple[str, ...]] = {
     "text": ("text",),
+    "name": ("text",),
     "texts": ("list of text", "list"),
     "integer": ("number",),
     "number": ("number", "text"),
     "flag": ("flag",),
 }
+_TOLD: Mapping[Kind, str] = {"name": "text"}  # a name is any text: what is no name is told as what is no text
 
 
 def find_drift(answer: pa.Table, _: Mapping[str, Any]) -> pa.Table:
@@ -123,7 +125,7 @@ def _below(shape: Any, node: _Node, path: str, *, in_list: bool = False) -> Iter
     if node.kind is not None:
         found = _word([shape] if in_list else shape)
         if found not in _FITTING[node.kind]:
-            yield _Drift("other_type", path, node.kind, found)
+            yield _Drift("other_type", path, _TOLD.get(node.kind, node.kind), found)
     elif isinstance(shape, dict):
         for key, inner in shape.items():
             where = f"{path}/{key}" if path else key
