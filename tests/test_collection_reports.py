@@ -88,7 +88,15 @@ def test_a_mutation_names_keys_and_no_values(tmp_path: Path) -> None:
 
 
 def _value_of(kind: str) -> Any:
-    return {"text": "x", "texts": ["x"], "integer": 1, "number": 1, "flag": True, "json": {"any": ["thing"]}}[kind]
+    return {
+        "text": "x",
+        "name": "x",
+        "texts": ["x"],
+        "integer": 1,
+        "number": 1,
+        "flag": True,
+        "json": {"any": ["thing"]},
+    }[kind]
 
 
 def _payload(steps: list[str], value: Any) -> Any:
