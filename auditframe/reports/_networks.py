@@ -69,9 +69,9 @@ def widening(before: Iterable[str], after: Iterable[str]) -> Widening:
 
 
 @lru_cache(maxsize=1024)  # what an event sets is what stood before the next one
-def _read(entries: tuple[str, ...]) -> tuple[Mapping[str, Network | None], tuple[Network, ...]]:
-    """Read the entries of a list: what each is, by its text, and the networks that they are together."""
-    parsed = {text: _network(text) for text in entries}
+def _read(entries: tuple[str | None, ...]) -> tuple[Mapping[str, Network | None], tuple[Network, ...]]:
+    """Read the entries of a list: what each is, by its text, and the networks that they are together; null is none."""
+    parsed = {text: _network(text) for text in entries if text is not None}
     return parsed, _joined(parsed.values())
 
 

@@ -133,10 +133,11 @@ def change_log(*, resource_id: str | None = None) -> str:
             SELECT
                 events.*,
                 coalesce(effect, 'other') AS effect,
-                coalesce(effect IN ('create', 'grant') OR verb = 'registered', false) AND detail_role_id IS NULL
-                    AS begins,
-                coalesce(effect IN ('delete', 'revoke'), false) AND detail_role_id IS NULL AS ends,
-                coalesce(effect NOT IN ('delete', 'revoke'), true) AND detail_role_id IS NULL AS defines
+                -- What a role may do on a resource, and no life of that resource.
+                coalesce(verb IN ('bound_to_resource', 'unbound_from_resource'), false) AS binds,
+                coalesce(effect IN ('create', 'grant') OR verb = 'registered', false) AND NOT binds AS begins,
+                coalesce(effect IN ('delete', 'revoke'), false) AND NOT binds AS ends,
+                coalesce(effect NOT IN ('delete', 'revoke'), true) AND NOT binds AS defines
             FROM events LEFT JOIN catalogue ON catalogue.type = events.type
             WHERE coalesce(effect, 'other') NOT IN ('login', 'login_failed', 'logout')
                 AND (CAST($resource_id AS VARCHAR) IS NULL OR resource_id = CAST($resource_id AS VARCHAR))
@@ -151,7 +152,7 @@ def change_log(*, resource_id: str | None = None) -> str:
                 coalesce(actor_email, actor_id, actor_api_key_id) AS actor,
                 resource_id,
                 project_id,
-                detail_role_id AS role_id,
+                CASE WHEN binds THEN detail_role_id END AS role_id,
                 CASE WHEN area IN ('user', 'rate_limit') THEN project_id END AS place,
                 CASE WHEN resource_id IS NULL THEN id END AS alone,
                 begins,
@@ -300,7 +301,7 @@ def unapproved_changes(*, approved: str | None = None) -> str:
                 actor_id,
                 actor_api_key_id,
                 resource_id,
-                array_distinct(coalesce(detail_configs_id, detail_certificates_id)) AS several
+                coalesce(detail_configs_id, detail_certificates_id) AS several
             FROM events JOIN catalogue ON catalogue.type = events.type
             WHERE CAST($approved AS VARCHAR) IS NOT NULL
                 AND effect IN ('create', 'change', 'delete', 'grant', 'revoke', 'control_on', 'control_off')
@@ -310,7 +311,7 @@ def unapproved_changes(*, approved: str | None = None) -> str:
             FROM happened
             WHERE NOT coalesce(cardinality(several) > 0, false)
             UNION ALL
-            SELECT id, effective_at, type, actor_email, actor_id, actor_api_key_id, resource_id, listed.one
+            SELECT DISTINCT id, effective_at, type, actor_email, actor_id, actor_api_key_id, resource_id, listed.one
             FROM (SELECT * FROM happened WHERE cardinality(several) > 0) AS lists
             CROSS JOIN unnest(several) AS listed(one)
         ),
@@ -362,7 +363,7 @@ def unapproved_changes(*, approved: str | None = None) -> str:
         SELECT
             'unapproved_changes:' || uncovered.id
                 || CASE
-                    WHEN uncovered.resource_id IS DISTINCT FROM about_id THEN ':' || uncovered.resource_id
+                    WHEN uncovered.resource_id IS DISTINCT FROM about_id THEN ':' || coalesce(uncovered.resource_id, '')
                     ELSE ''
                 END AS finding,
             CASE WHEN catalogue.severity IN ('info', 'low') THEN catalogue.severity ELSE 'medium' END AS severity,

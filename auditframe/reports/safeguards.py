@@ -9,7 +9,10 @@ from auditframe.reports._safeguards import SAFEGUARDS
 from auditframe.reports._specs import Points, Spans
 
 _TARGET = ReportColumn(
-    "target_id", "text", "What it applied to, for policies that are attached; null if the event does not say."
+    "target_id",
+    "text",
+    "What it applied to, for policies that are attached, and the project for certificates; null if the event does not "
+    "say.",
 )
 
 
@@ -62,13 +65,13 @@ def control_changes() -> str:
                 coalesce(actor_email, actor_id, actor_api_key_id) AS actor,
                 ip_address,
                 resource_id,
-                CASE WHEN field IS NULL THEN array_distinct(coalesce(detail_configs_id, detail_certificates_id)) END
-                    AS several,
+                CASE WHEN field IS NULL THEN coalesce(detail_configs_id, detail_certificates_id) END AS several,
                 CASE
                     WHEN verb IN ('attached', 'detached') THEN coalesce(
                         TRY(detail ->> '$.target_id'), TRY(detail ->> '$.target.id'),
                         detail_resource_id, detail_principal_id
                     )
+                    WHEN events.area = 'certificates' THEN project_id
                 END AS target_id,
                 effect,
                 off_value,
@@ -104,7 +107,7 @@ def control_changes() -> str:
             FROM told
             WHERE NOT coalesce(cardinality(several) > 0, false)
             UNION ALL
-            SELECT
+            SELECT DISTINCT
                 id, effective_at, safeguard, what, named.one, target_id, field, value, type, severity, actor,
                 ip_address
             FROM (SELECT * FROM told WHERE cardinality(several) > 0) AS lists
@@ -153,10 +156,11 @@ def control_off_intervals(*, as_of: Moment = None) -> str:
     policy or setting is turned on again, and is open if that never happened. Turning off what was off already begins no
     new interval. Session policies, single sign-on connections and directories are on as long as they exist; deleting
     anything else counts only where the source knows that it was on. What was off before its first event here was so
-    since nobody knows when, and is no row. Each list, certificate and so on is a safeguard of its own, and each target
-    of a policy: while another of its kind is known to be on, which is how certificates are replaced, the severity is
-    low. Otherwise it is that of the event in the catalogue, and at most high. Logging of API calls is off when its
-    setting is disabled. An event that does not say what it turned off can have no end.
+    since nobody knows when, and is no row. Each list, certificate and so on is a safeguard of its own, and so is each
+    target of a policy, and a certificate in the organization and in each project: while another of its kind is known to
+    be on, which is how certificates are replaced, the severity is low. Otherwise it is that of the event in the
+    catalogue, and at most high. Logging of API calls is off when its setting is disabled. An event that does not say
+    what it turned off can have no end.
 
     Args:
         as_of: The state after this second, for later events do not count; None for that of the newest event.
@@ -175,13 +179,13 @@ def control_off_intervals(*, as_of: Moment = None) -> str:
                 safeguard,
                 replaceable,
                 resource_id,
-                CASE WHEN field IS NULL THEN array_distinct(coalesce(detail_configs_id, detail_certificates_id)) END
-                    AS several,
+                CASE WHEN field IS NULL THEN coalesce(detail_configs_id, detail_certificates_id) END AS several,
                 CASE
                     WHEN verb IN ('attached', 'detached') THEN coalesce(
                         TRY(detail ->> '$.target_id'), TRY(detail ->> '$.target.id'),
                         detail_resource_id, detail_principal_id
                     )
+                    WHEN events.area = 'certificates' THEN project_id
                 END AS target_id,
                 CASE
                     WHEN field IS NOT NULL
@@ -207,7 +211,8 @@ def control_off_intervals(*, as_of: Moment = None) -> str:
             FROM turned
             WHERE NOT coalesce(cardinality(several) > 0, false)
             UNION ALL
-            SELECT id, at_time, actor, effect, severity, safeguard, replaceable, listed.one, target_id, state
+            SELECT DISTINCT
+                id, at_time, actor, effect, severity, safeguard, replaceable, listed.one, target_id, state
             FROM (SELECT * FROM turned WHERE cardinality(several) > 0) AS lists
             CROSS JOIN unnest(several) AS listed(one)
         ),
@@ -221,7 +226,7 @@ def control_off_intervals(*, as_of: Moment = None) -> str:
                 coalesce(aimed.target_id, known.target_id) AS target_id
             FROM aimed
             LEFT JOIN (
-                SELECT DISTINCT safeguard, resource_id, target_id FROM aimed WHERE target_id IS NOT NULL
+                SELECT DISTINCT safeguard, resource_id, target_id FROM aimed WHERE state <> 'gone'
             ) AS known
                 ON state = 'gone' AND known.safeguard = aimed.safeguard AND known.resource_id = aimed.resource_id
         ),
@@ -244,6 +249,7 @@ def control_off_intervals(*, as_of: Moment = None) -> str:
                 *,
                 sum(
                     CASE
+                        WHEN alone IS NOT NULL THEN 0  -- nobody knows which it is, nor whether it stays on
                         WHEN state = 'on' AND previous IS DISTINCT FROM 'on' THEN 1
                         WHEN state <> 'on' AND previous = 'on' THEN -1
                         ELSE 0
