@@ -11,13 +11,14 @@ import pyarrow as pa
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Kind = Literal["text", "name", "integer", "number", "flag", "texts", "json", "instant"]
-"""What a column holds; a ``name`` is text that, where it is empty, names nothing; ``texts`` is a list of text, ``json``
-is JSON text."""
+Kind = Literal["text", "name", "address", "integer", "number", "flag", "texts", "json", "instant"]
+"""What a column holds; a ``name`` is text that, where it is empty, names nothing; an ``address`` is an IP address in
+its one shortest form; ``texts`` is a list of text, ``json`` is JSON text."""
 
 ARROW_TYPES: Mapping[Kind, pa.DataType] = {
     "text": pa.string(),
     "name": pa.string(),
+    "address": pa.string(),
     "integer": pa.int64(),
     "number": pa.float64(),
     "flag": pa.bool_(),
@@ -116,7 +117,12 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column("actor_api_key_id", (f"{_API_KEY}/id",), "name", "Tracking id of the API key that was used."),
     Column("actor_api_key_type", (f"{_API_KEY}/type",), "name", "Owner of that key: user or service_account."),
-    Column("ip_address", (f"{_SESSION}/ip_address",), "name", "IP address of the actor's session."),
+    Column(
+        "ip_address",
+        (f"{_SESSION}/ip_address",),
+        "address",
+        "IP address of the actor's session: IPv6 in its shortest form, IPv4 inside IPv6 as IPv4.",
+    ),
     Column("user_agent", (f"{_SESSION}/user_agent",), "name", "User agent that the session announced."),
     Column("ja3", (f"{_SESSION}/ja3",), "name", "JA3 fingerprint of the session's TLS client."),
     Column("ja4", (f"{_SESSION}/ja4",), "name", "JA4 fingerprint of the session's TLS client."),

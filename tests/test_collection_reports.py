@@ -91,6 +91,7 @@ def _value_of(kind: str) -> Any:
     return {
         "text": "x",
         "name": "x",
+        "address": "x",
         "texts": ["x"],
         "integer": 1,
         "number": 1,

@@ -190,6 +190,25 @@ def test_a_name_that_is_empty_names_nothing_and_the_next_path_counts() -> None:
     assert json.loads(only["raw"])["actor"] == users
 
 
+@pytest.mark.parametrize(
+    ("written", "held"),
+    [
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("::FFFF:c000:207", "192.0.2.7"),
+        ("2001:DB8:0:0:0:0:0:1", "2001:db8::1"),
+        ("192.0.2.7", "192.0.2.7"),
+        ("an:odd:text", "an:odd:text"),
+        ("192.0.2.007", "192.0.2.007"),
+    ],
+)
+def test_an_address_is_held_in_one_form_and_what_is_none_as_it_came(written: str, held: str) -> None:
+    actor = {"type": "session", "session": {"ip_address": written}}
+    (only,) = flatten_events([event("login.succeeded", actor=actor)]).events.to_pylist()
+
+    assert only["ip_address"] == held
+    assert json.loads(only["raw"])["actor"] == actor
+
+
 def test_quirk_10_events_of_one_second_that_differ_only_in_id_are_both_rows() -> None:
     assert len(flatten_events([event(id="a"), event(id="b")]).events) == 2
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import math
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,17 @@ def _to_text(value: Any) -> Any:
 
 def _to_name(value: Any) -> Any:
     return (value or None) if is_text(value) else MISMATCH
+
+
+def _to_address(value: Any) -> Any:
+    """Write an address as everybody does, or text that is none as it is: else one address would be several."""
+    if not isinstance(value, str) or ":" not in value:
+        return _to_name(value)
+    try:
+        address = ipaddress.ip_address(value.strip())
+    except ValueError:
+        return _to_name(value)
+    return str(getattr(address, "ipv4_mapped", None) or address)
 
 
 def _to_texts(value: Any) -> Any:
@@ -72,6 +84,7 @@ def _to_json(value: Any) -> Any:
 CONVERT: dict[Kind, Callable[[Any], Any]] = {
     "text": _to_text,
     "name": _to_name,
+    "address": _to_address,
     "texts": _to_texts,
     "integer": _to_integer,
     "number": _to_number,
@@ -80,10 +93,19 @@ CONVERT: dict[Kind, Callable[[Any], Any]] = {
 }
 
 _TEXT: frozenset[type] = frozenset({str, type(None)})
-_PLAIN: dict[Kind, frozenset[type]] = {"text": _TEXT, "name": _TEXT, "flag": frozenset({bool, type(None)})}
+_PLAIN: dict[Kind, frozenset[type]] = {
+    "text": _TEXT,
+    "name": _TEXT,
+    "address": _TEXT,
+    "flag": frozenset({bool, type(None)}),
+}
+_UNEVEN: dict[Kind, Callable[[Sequence[Any]], bool]] = {
+    "name": lambda values: "" in values,
+    "address": lambda values: any(text is not None and (":" in text or not text) for text in values),
+}
 
 
 def are_plain(values: Sequence[Any], kind: Kind) -> bool:
     """Whether values are a column's as they stand, if every text is one that UTF-8 can hold."""
     is_plain = kind in _PLAIN and set(map(type, values)) <= _PLAIN[kind]
-    return is_plain and not (kind == "name" and "" in values)
+    return is_plain and not (kind in _UNEVEN and _UNEVEN[kind](values))

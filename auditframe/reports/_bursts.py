@@ -36,13 +36,13 @@ ATTEMPTS_FROM_AN_ADDRESS = Relation(
     sql="""
         WITH pairs AS (
             SELECT
-                coalesce(actor_email, actor_id, actor_api_key_id) AS actor,
+                coalesce(lower(actor_email), actor_id, actor_api_key_id) AS actor,
                 ip_address,
                 min(CASE WHEN effect = 'login' THEN effective_at END) AS known_at,
                 array_agg(effective_at) FILTER (WHERE effect = 'login_failed') AS failed_at
             FROM events JOIN catalogue ON catalogue.type = events.type
             WHERE effect IN ('login', 'login_failed') AND ip_address IS NOT NULL
-            GROUP BY coalesce(actor_email, actor_id, actor_api_key_id), ip_address
+            GROUP BY coalesce(lower(actor_email), actor_id, actor_api_key_id), ip_address
         ),
         suspects AS (
             SELECT DISTINCT ip_address
@@ -57,7 +57,7 @@ ATTEMPTS_FROM_AN_ADDRESS = Relation(
             CAST(epoch(effective_at) AS BIGINT) AS at_s,
             effect,
             events.ip_address AS common,
-            coalesce(actor_email, actor_id, actor_api_key_id) AS varied,
+            coalesce(lower(actor_email), actor_id, actor_api_key_id) AS varied,
             ip_asn,
             $min_accounts AS enough,
             60 * $window_minutes AS window_s
@@ -65,7 +65,7 @@ ATTEMPTS_FROM_AN_ADDRESS = Relation(
         JOIN catalogue ON catalogue.type = events.type
         JOIN suspects ON suspects.ip_address = events.ip_address
         LEFT JOIN pairs
-            ON pairs.actor = coalesce(actor_email, actor_id, actor_api_key_id)
+            ON pairs.actor = coalesce(lower(actor_email), actor_id, actor_api_key_id)
             AND pairs.ip_address = events.ip_address
         WHERE (effect = 'login_failed' AND coalesce(effective_at <= known_at, true))
             OR (effect = 'login' AND effective_at = known_at)
@@ -82,10 +82,10 @@ ATTEMPTS_ON_AN_ACCOUNT = Relation(
         WITH failures AS (
             SELECT
                 CAST(epoch(effective_at) AS BIGINT) // greatest(60 * $window_minutes, 1) AS nth,
-                coalesce(actor_email, actor_id, actor_api_key_id) AS actor,
+                coalesce(lower(actor_email), actor_id, actor_api_key_id) AS actor,
                 ip_address
             FROM events JOIN catalogue ON catalogue.type = events.type
-            WHERE effect = 'login_failed' AND coalesce(actor_email, actor_id, actor_api_key_id) IS NOT NULL
+            WHERE effect = 'login_failed' AND coalesce(lower(actor_email), actor_id, actor_api_key_id) IS NOT NULL
         ),
         suspects AS (
             SELECT DISTINCT actor
@@ -105,7 +105,7 @@ ATTEMPTS_ON_AN_ACCOUNT = Relation(
             60 * $window_minutes AS window_s
         FROM events
         JOIN catalogue ON catalogue.type = events.type
-        JOIN suspects ON actor = coalesce(actor_email, actor_id, actor_api_key_id)
+        JOIN suspects ON actor = coalesce(lower(actor_email), actor_id, actor_api_key_id)
         WHERE effect IN ('login', 'login_failed')
     """,
 )

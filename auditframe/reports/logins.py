@@ -9,7 +9,7 @@ from auditframe.reports._specs import Bars, Points
 
 @report(
     columns=(
-        ReportColumn("actor", "text", "Who failed: e-mail address, else id, else API key; null if nobody is named."),
+        ReportColumn("actor", "text", "Who failed: e-mail address in lower case, else id, else API key; null if none is named."),
         ReportColumn("ip_address", "text", "The address that the attempts came from; null if the events name none."),
         ReportColumn("failures", "integer", "How many attempts failed.", "events"),
         ReportColumn("first_at", "instant", "When the first attempt failed, in UTC."),
@@ -42,7 +42,7 @@ def login_failures(*, min_failures: int = 1) -> str:
     return """
         WITH failed AS (
             SELECT
-                coalesce(actor_email, actor_id, actor_api_key_id) AS actor,
+                coalesce(lower(actor_email), actor_id, actor_api_key_id) AS actor,
                 ip_address,
                 count(*) AS failures,
                 min(effective_at) AS first_at,
@@ -54,7 +54,7 @@ def login_failures(*, min_failures: int = 1) -> str:
                 list(events.id ORDER BY effective_at, events.id) AS event_ids
             FROM events JOIN catalogue ON catalogue.type = events.type
             WHERE effect = 'login_failed'
-            GROUP BY coalesce(actor_email, actor_id, actor_api_key_id), ip_address
+            GROUP BY coalesce(lower(actor_email), actor_id, actor_api_key_id), ip_address
             HAVING count(*) >= $min_failures
         ),
         lasts AS (
@@ -66,7 +66,7 @@ def login_failures(*, min_failures: int = 1) -> str:
             SELECT lasts.actor AS actor, last_at, min(effective_at) AS login_at
             FROM lasts
             JOIN (
-                SELECT coalesce(actor_email, actor_id, actor_api_key_id) AS actor, effective_at
+                SELECT coalesce(lower(actor_email), actor_id, actor_api_key_id) AS actor, effective_at
                 FROM events JOIN catalogue ON catalogue.type = events.type
                 WHERE effect = 'login'
             ) AS logins ON logins.actor = lasts.actor AND effective_at > last_at
@@ -87,7 +87,7 @@ def login_failures(*, min_failures: int = 1) -> str:
             FROM events
             JOIN catalogue ON catalogue.type = events.type
             JOIN moments
-                ON moments.actor = coalesce(actor_email, actor_id, actor_api_key_id) AND moment = effective_at
+                ON moments.actor = coalesce(lower(actor_email), actor_id, actor_api_key_id) AND moment = effective_at
             WHERE effect = 'login' AND (effective_at > last_at OR events.id > last_id)
             GROUP BY moments.actor, moments.ip_address
         )
@@ -136,7 +136,7 @@ def logins_by_country() -> str:
         WITH visits AS (
             SELECT
                 ip_country AS country,
-                coalesce(actor_email, actor_id, actor_api_key_id) AS actor,
+                coalesce(lower(actor_email), actor_id, actor_api_key_id) AS actor,
                 count(CASE WHEN effect = 'login' THEN 1 END) AS logins,
                 count(CASE WHEN effect = 'login_failed' THEN 1 END) AS failures,
                 min(effective_at) AS first_at,
@@ -145,7 +145,7 @@ def logins_by_country() -> str:
                 arg_max(events.id, {'at': effective_at, 'id': events.id}) AS last_id
             FROM events JOIN catalogue ON catalogue.type = events.type
             WHERE effect IN ('login', 'login_failed')
-            GROUP BY ip_country, coalesce(actor_email, actor_id, actor_api_key_id)
+            GROUP BY ip_country, coalesce(lower(actor_email), actor_id, actor_api_key_id)
         )
         SELECT
             country,
@@ -190,9 +190,10 @@ def success_after_failures(*, min_failures: int = 5, within_minutes: int = 60) -
     was hard to type. Failures count from the last success on, and only those less than the given time before the
     success; whoever mistypes twice is no finding. Attempts of one second stand in the order of their ids. It is high
     when the success came from a network that the actor had never signed in from; medium when it was another address
-    of a network that is known, when no address is named, or when the source holds no earlier login of the actor to
-    compare with; low when the actor had signed in from that very address before. Attempts that name no actor are
-    nobody's: they are left out.
+    of a network that is known, when no address is named, when the events do not tell its network or those of earlier
+    logins, or when the source holds no earlier login of the actor to compare with; low when the actor had signed in
+    from that very address before. Accounts are compared by e-mail address in lower case, else by id. Attempts that name
+    no actor are nobody's: they are left out.
 
     Args:
         min_failures: Leave out shorter runs [events].
@@ -201,10 +202,10 @@ def success_after_failures(*, min_failures: int = 5, within_minutes: int = 60) -
     return """
         WITH failures AS (
             SELECT
-                coalesce(actor_email, actor_id, actor_api_key_id) AS actor,
+                coalesce(lower(actor_email), actor_id, actor_api_key_id) AS actor,
                 CAST(epoch(effective_at) AS BIGINT) // greatest(60 * $within_minutes, 1) AS nth
             FROM events JOIN catalogue ON catalogue.type = events.type
-            WHERE effect = 'login_failed' AND coalesce(actor_email, actor_id, actor_api_key_id) IS NOT NULL
+            WHERE effect = 'login_failed' AND coalesce(lower(actor_email), actor_id, actor_api_key_id) IS NOT NULL
         ),
         troubled AS (
             -- What lies within the time lies within two spans of the clock side by side.
@@ -219,7 +220,7 @@ def success_after_failures(*, min_failures: int = 5, within_minutes: int = 60) -
                 ip_asn
             FROM events
             JOIN catalogue ON catalogue.type = events.type
-            JOIN troubled ON troubled.actor = coalesce(actor_email, actor_id, actor_api_key_id)
+            JOIN troubled ON troubled.actor = coalesce(lower(actor_email), actor_id, actor_api_key_id)
             WHERE effect IN ('login', 'login_failed')
         ),
         numbered AS (
@@ -256,7 +257,8 @@ def success_after_failures(*, min_failures: int = 5, within_minutes: int = 60) -
             SELECT
                 runs.success_id,
                 count(CASE WHEN earlier.ip_address = entry.ip_address THEN 1 END) > 0 AS address_known,
-                count(CASE WHEN earlier.ip_asn = entry.ip_asn THEN 1 END) > 0 AS network_known
+                count(CASE WHEN earlier.ip_asn = entry.ip_asn THEN 1 END) > 0 AS network_known,
+                count(CASE WHEN earlier.ip_asn <> entry.ip_asn THEN 1 END) > 0 AS network_other
             FROM runs
             JOIN numbered AS entry ON entry.id = runs.success_id
             LEFT JOIN numbered AS earlier
@@ -269,8 +271,8 @@ def success_after_failures(*, min_failures: int = 5, within_minutes: int = 60) -
             'success_after_failures:' || first_id AS finding,
             CASE
                 WHEN address_known THEN 'low'
-                WHEN network_known OR ip_address IS NULL OR logins_before = 0 THEN 'medium'
-                ELSE 'high'
+                WHEN network_other AND NOT network_known AND ip_address IS NOT NULL THEN 'high'
+                ELSE 'medium'
             END AS severity,
             effective_at,
             actor,
@@ -282,6 +284,8 @@ def success_after_failures(*, min_failures: int = 5, within_minutes: int = 60) -
                     WHEN address_known THEN 'an address of earlier logins, ' || ip_address || '.'
                     WHEN logins_before = 0 THEN ip_address || '; no earlier login is there to compare it with.'
                     WHEN network_known THEN 'a new address in a network of earlier logins, ' || ip_address || '.'
+                    WHEN NOT network_other THEN 'a new address, ' || ip_address
+                        || '; the events do not tell whether its network is new, too.'
                     ELSE 'a network that it had never signed in from, at ' || ip_address || '.'
                 END AS why,
             failures,
