@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -51,6 +52,20 @@ def shell(*arguments: object, env: dict[str, str] | None = None) -> subprocess.C
     clean = {name: value for name, value in os.environ.items() if name not in NOWHERE}
     return subprocess.run(  # noqa: S603
         [sys.executable, "-m", "auditframe", *map(str, arguments)],
+        env={**clean, **(env or {})},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def redirected(where: str, *arguments: object, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the real command in a shell with its streams where a redirection sends them."""
+    command = shlex.join([sys.executable, "-m", "auditframe", *map(str, arguments)])
+    clean = {name: value for name, value in os.environ.items() if name not in NOWHERE}
+    return subprocess.run(  # noqa: S603
+        ["bash", "-o", "pipefail", "-c", f"{command} {where}"],  # noqa: S607
         env={**clean, **(env or {})},
         capture_output=True,
         text=True,
@@ -145,6 +160,30 @@ def test_a_quiet_snapshot_says_nothing(tmp_path: Path) -> None:
         done = shell("snapshot", "--lake", tmp_path / "lake", *WINDOW, "--quiet", env=env)
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+UNWRITABLE = pytest.mark.parametrize("where", ["2>/dev/full", "2>&-", "2</dev/null", "2>&1 | true"])
+"""What a shell makes of stderr so that nothing can be written there."""
+
+
+@UNWRITABLE
+@pytest.mark.parametrize("quiet", [[], ["--quiet"]])
+def test_a_snapshot_is_whole_though_stderr_cannot_be_written(tmp_path: Path, where: str, quiet: list[str]) -> None:
+    with endpoint() as env:
+        done = redirected(where, "snapshot", "--lake", tmp_path / "lake", *WINDOW, *quiet, env=env)
+    (entry,) = Lake(tmp_path / "lake").ledger()
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (entry.kind, entry.counts.new) == ("snapshot", 300)
+
+
+@pytest.mark.parametrize(("arguments", "code"), [((), 0), (("--anchor", "0" * 64), 4), (("--nonsense",), 2)])
+def test_an_exit_code_is_the_same_though_stderr_cannot_be_written(
+    lake: Path, arguments: tuple[str, ...], code: int
+) -> None:
+    done = redirected("2>/dev/full", "verify", "--lake", lake, *arguments)
+
+    assert (done.returncode, done.stderr) == (code, "")
 
 
 def test_the_lake_may_come_from_the_environment(tmp_path: Path) -> None:

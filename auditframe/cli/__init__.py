@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from auditframe import __version__
-from auditframe.cli._output import is_debugging
+from auditframe.cli._output import is_debugging, unfail_stderr
 from auditframe.errors import (
     AuditFrameError,
     AuditFrameWarning,
@@ -129,6 +129,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line."""
+    unfail_stderr()
     cli(prog_name="auditframe")
 
 

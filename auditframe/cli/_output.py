@@ -20,6 +20,7 @@ from auditframe.errors import FileError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from _typeshed import ReadableBuffer
 
     from auditframe.render import Format
     from auditframe.reports import Report
@@ -64,6 +65,15 @@ class Output:
             write_file(self.file, data)
 
 
+class _Unfailing(io.FileIO):
+    """A file that lets go of what it cannot take."""
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        with contextlib.suppress(OSError):
+            return super().write(data) or memoryview(data).nbytes  # nothing: it would have to be waited for
+        return memoryview(data).nbytes
+
+
 def is_quiet() -> bool:
     """Whether only data and failures are wanted."""
     return _flag(QUIET)
@@ -78,6 +88,14 @@ def say(text: str) -> None:
     """Tell the person something that is no data."""
     if not is_quiet():
         click.echo(text, err=True)
+
+
+def unfail_stderr() -> None:
+    """Let no run fail because stderr is full or closed: what is told there is worth less than what is done."""
+    fd = os.open(os.devnull, os.O_WRONLY) if sys.stderr is None else sys.stderr.fileno()
+    encoding = getattr(sys.stderr, "encoding", "utf-8")
+    file = io.BufferedWriter(_Unfailing(fd, "w", closefd=False))
+    sys.stderr = io.TextIOWrapper(file, encoding, errors="backslashreplace", line_buffering=True)
 
 
 def print_summary(facts: dict[str, Any]) -> None:
