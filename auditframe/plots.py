@@ -43,6 +43,9 @@ _LEGEND_COLUMNS = 5
 _LABEL_CHARS = 48
 _TITLE_CHARS = 64
 _FEW_DAYS = 8
+_LONGEST_STEPS = {mdates.HOURLY: 24, mdates.MINUTELY: 60, mdates.SECONDLY: 60}
+_TICKS = dict.fromkeys((mdates.YEARLY, mdates.MONTHLY, mdates.DAILY), 7) | dict.fromkeys(_LONGEST_STEPS, 4)  # at most
+_MINUTE = "%Y-%m-%d %H:%M"
 _EDGE = 0.03  # of the time shown, left free on both sides
 
 # From the palette of Okabe and Ito, which colour-blind readers can tell apart.
@@ -76,25 +79,28 @@ def plot(report: Report[Any], source: Source, /, *, ax: Axes | None = None, **pa
         import matplotlib.pyplot as plt  # picks a backend, which a caller with Axes of its own does not need
 
         _, ax = plt.subplots(figsize=_size(spec, answer), layout="constrained")
-    return _titled(draw(spec, answer, ax, beside=beside), report)
+    return _titled(draw(spec, answer, ax, beside=beside, asked=_asked(report, params)), report)
 
 
 def figure(report: Report[Any], source: Source, /, **params: Any) -> Figure:
     """Draw a report's answer on a figure of its own, without a display; ``figure.savefig`` writes it to a file."""
-    return figure_of(report, report.arrow(source, **params), beside=beside_of(report, source, **params))
+    return figure_of(report, report.arrow(source, **params), beside=beside_of(report, source, **params), params=params)
 
 
-def figure_of(report: Report[Any], answer: pa.Table, *, beside: pa.Table | None = None) -> Figure:
+def figure_of(
+    report: Report[Any], answer: pa.Table, *, beside: pa.Table | None = None, params: Mapping[str, Any] | None = None
+) -> Figure:
     """Draw an answer that a report has given, without asking again.
 
     Args:
         report: The report.
         answer: Its answer.
         beside: What `beside_of` gives; without it, marks are drawn on an empty plot.
+        params: The parameters with which it was asked; None for the defaults.
     """
     spec = spec_of(report)
     made = Figure(figsize=_size(spec, answer), layout="constrained")
-    _titled(draw(spec, answer, made.add_subplot(), beside=beside), report)
+    _titled(draw(spec, answer, made.add_subplot(), beside=beside, asked=_asked(report, params or {})), report)
     return made
 
 
@@ -122,7 +128,14 @@ def spec_of(report: Report[Any]) -> PlotSpec:
     return report.plot
 
 
-def draw(spec: PlotSpec, answer: pa.Table, ax: Axes, *, beside: pa.Table | None = None) -> Axes:
+def draw(
+    spec: PlotSpec,
+    answer: pa.Table,
+    ax: Axes,
+    *,
+    beside: pa.Table | None = None,
+    asked: Mapping[str, Any] | None = None,
+) -> Axes:
     """Draw what a spec asks for from an answer's columns.
 
     Args:
@@ -130,6 +143,7 @@ def draw(spec: PlotSpec, answer: pa.Table, ax: Axes, *, beside: pa.Table | None 
         answer: A report's answer; the units of its columns become axis labels.
         ax: Where to draw.
         beside: The answer on whose plot it is marked.
+        asked: The values of the report's parameters, by name; a time zone among them is named on the axis.
 
     Returns:
         The same Axes.
@@ -140,7 +154,7 @@ def draw(spec: PlotSpec, answer: pa.Table, ax: Axes, *, beside: pa.Table | None 
         draw(spec_of(REGISTRY[spec.beside]), beside, ax)
         _draw(spec, rows, ax, {})
     elif rows:
-        _draw(spec, rows, ax, _units(answer))
+        _draw(spec, rows, ax, _units(answer) | _zoned(spec, answer, asked or {}))
     else:
         _say(ax, "no findings" if "finding" in answer.schema.names else "no events")
     return ax
@@ -286,6 +300,17 @@ def _units(answer: pa.Table) -> dict[str, str]:
     return {field.name: (field.metadata or {}).get(b"unit", field.name.encode()).decode() for field in answer.schema}
 
 
+def _zoned(spec: PlotSpec, answer: pa.Table, asked: Mapping[str, Any]) -> dict[str, str]:
+    """Return the unit of the columns of a heatmap with the zone in which they are hours."""
+    if isinstance(spec, Heatmap) and spec.zone and spec.zone in asked:
+        return {spec.column: f"{_units(answer)[spec.column]} [{asked[spec.zone]}]"}
+    return {}
+
+
+def _asked(report: Report[Any], params: Mapping[str, Any]) -> dict[str, Any]:
+    return {parameter.name: parameter.default for parameter in report.parameters} | dict(params)
+
+
 def _say(ax: Axes, text: str) -> None:
     ax.set_axis_off()
     ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=_GREY, fontsize="x-large")
@@ -318,10 +343,17 @@ def _name_lines(ax: Axes, labels: Sequence[str]) -> None:
 
 
 def _time_axis(ax: Axes, label: str) -> None:
-    locator = mdates.AutoDateLocator(tz=UTC, minticks=3, maxticks=7, interval_multiples=False)  # type: ignore[no-untyped-call]
+    locator = mdates.AutoDateLocator(tz=UTC, minticks=3, maxticks=_TICKS, interval_multiples=False)  # type: ignore[no-untyped-call]
+    for unit, step in _LONGEST_STEPS.items():  # few ticks, because a date with its time is wide
+        locator.intervald[unit] = [*locator.intervald[unit], step]
     ax.xaxis.set_major_locator(locator)
+    ax.tick_params(axis="x", labelsize="small")
     formatter = mdates.AutoDateFormatter(locator, tz=UTC)  # type: ignore[no-untyped-call]
-    formatter.scaled |= {1 / 24: "%m-%d %H:%M", 1 / 1440: "%m-%d %H:%M"}  # by the distance of the ticks [days]
+    formatter.scaled |= {
+        1 / 24: _MINUTE,
+        1 / 1440: _MINUTE,
+        1 / 86_400: f"{_MINUTE}:%S",
+    }  # by the distance of the ticks [days]
     ax.xaxis.set_major_formatter(formatter)
     ax.set_xlabel(label)
 

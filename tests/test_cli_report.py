@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import duckdb
+import matplotlib as mpl
 import pytest
 
 from auditframe.catalogue import SEVERITIES
@@ -100,6 +101,13 @@ def test_a_value_that_cannot_be_read_is_a_usage_error(lake: Path, options: tuple
 
     assert done.exit_code == 2
     assert said in done.stderr
+
+
+def test_the_plot_of_a_report_is_that_of_its_parameters(lake: Path, tmp_path: Path) -> None:
+    with mpl.rc_context({"svg.fonttype": "none"}):  # text as text
+        run("report", "activity_heatmap", "--lake", lake, "--zone", "Asia/Kolkata", "--plot", tmp_path / "hours.svg")
+
+    assert ">hour of the day [Asia/Kolkata]<" in (tmp_path / "hours.svg").read_text()
 
 
 def test_a_severity_that_there_is_not_is_refused(lake: Path) -> None:

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
@@ -121,6 +122,36 @@ def test_a_heatmap_has_a_field_for_each_pair_and_a_scale() -> None:
     assert image.get_array().tolist() == [[0, 10, 20], [0, 10, 20]]  # type: ignore[union-attr]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["Mon", "Tue"]
     assert [label.get_text() for label in ax.get_xticklabels()] == ["0", "1", "2"]
+
+
+def test_a_heatmap_says_whose_hours_it_shows() -> None:
+    events = events_by(["a@example.com"])
+    asked = {zone: plots.figure(reports.activity_heatmap, events, zone=zone) for zone in ("UTC", "Asia/Kolkata")}
+    drawn_later = plots.figure_of(reports.activity_heatmap, reports.activity_heatmap.arrow(events))
+    in_notebook = plots.plot(reports.activity_heatmap, events, zone="Asia/Kolkata")
+
+    assert {zone: made.axes[0].get_xlabel() for zone, made in asked.items()} == {
+        "UTC": "hour of the day [UTC]",
+        "Asia/Kolkata": "hour of the day [Asia/Kolkata]",
+    }
+    assert drawn_later.axes[0].get_xlabel() == "hour of the day [UTC]"
+    assert in_notebook.get_xlabel() == "hour of the day [Asia/Kolkata]"
+
+
+@pytest.mark.parametrize("minutes", [0, 0.4, 2.9, 10, 179, 181, 71 * 60, 73 * 60, 40 * 1440, 900 * 1440])
+def test_every_tick_of_a_time_axis_has_its_year_and_room(minutes: float) -> None:
+    start = datetime(2026, 8, 19, 22, 59, tzinfo=UTC)
+    rows = [{"at": at, "label": "x" * 48} for at in (start, start + timedelta(minutes=minutes))]
+    figure = Figure(figsize=(9, 2.5), layout="constrained")
+    ax = plots.draw(Points("at", "label"), pa.Table.from_pylist(rows), figure.add_subplot())
+    png(figure)
+    left, right = ax.get_xlim()
+    ticks = [label for label in ax.get_xticklabels() if left <= label.get_position()[0] <= right]
+    places = [tick.get_window_extent() for tick in ticks]
+
+    assert len(ticks) > 1
+    assert all(tick.get_text().startswith("202") for tick in ticks)
+    assert all(one.x1 < other.x0 for one, other in pairwise(places))
 
 
 @every_plotted

@@ -19,6 +19,8 @@ import click
 from auditframe.errors import FileError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pyarrow as pa
     from _typeshed import ReadableBuffer
 
@@ -124,12 +126,20 @@ def write_file(path: Path, data: str | bytes) -> None:
         raise FileError(f"{path} cannot be written: {error.strerror}.", path=path) from error
 
 
-def write_plot(path: Path, report: Report[Any], answer: pa.Table, *, beside: pa.Table | None = None) -> None:
-    """Draw an answer, marked on what is beside it, and write it in the format that the file's name asks for."""
+def write_plot(
+    path: Path,
+    report: Report[Any],
+    answer: pa.Table,
+    *,
+    beside: pa.Table | None = None,
+    params: Mapping[str, Any] | None = None,
+) -> None:
+    """Draw an answer as `figure_of` does, and write it in the format that the file's name asks for."""
     from auditframe.plots import figure_of  # matplotlib
 
     picture = io.BytesIO()
-    figure_of(report, answer, beside=beside).savefig(picture, format=path.suffix.lower()[1:], dpi=PICTURE_DPI)
+    figure = figure_of(report, answer, beside=beside, params=params)
+    figure.savefig(picture, format=path.suffix.lower()[1:], dpi=PICTURE_DPI)
     write_file(path, picture.getvalue())
 
 

@@ -126,7 +126,7 @@ def report_command(asked: Report[Any]) -> click.Command:
         if plot is not None:
             from auditframe.plots import beside_of  # matplotlib
 
-            write_plot(plot, asked, answer, beside=beside_of(asked, source, **params))
+            write_plot(plot, asked, answer, beside=beside_of(asked, source, **params), params=params)
             say(f"The plot is {plot}.")
         if fail_on is not None and _is_found(answer, fail_on):
             click.get_current_context().exit(FOUND)

@@ -75,11 +75,13 @@ class Heatmap:
         row: The column with the names of the rows, in the answer's order from the top down.
         column: The column with the whole numbers that name the columns, in increasing order.
         value: The number that is the field's colour.
+        zone: The parameter that names the time zone of the columns; None when they are no hours.
     """
 
     row: str
     column: str
     value: str
+    zone: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

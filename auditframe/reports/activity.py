@@ -299,7 +299,7 @@ def events_per_project() -> str:
         _FIRST_ID,
         _LAST_ID,
     ),
-    plot=Heatmap(row="day_of_week", column="hour", value="events"),
+    plot=Heatmap(row="day_of_week", column="hour", value="events", zone="zone"),
     controls=("SOC 2 CC7.2", "ISO/IEC 27001:2022 A.8.16", "NIST SP 800-53 r5 AU-6"),
 )
 def activity_heatmap(*, zone: Zone = "UTC") -> str:
