@@ -2,7 +2,7 @@
 
 Text of events stays inert wherever a person or a program would obey it: `to_table`, `to_records` and `to_markdown`
 write control characters visibly, and `to_csv` also defuses what a spreadsheet would run as a formula. Whoever needs the
-exact text takes JSON or Parquet.
+exact text takes JSON or Parquet. Only `to_table` cuts texts and lists, and `to_records` lists for a terminal.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ CELL_CHARS = 80
 """How wide a text or a list is in `to_table` before it is cut; ids are never cut, nor is the first item of a list."""
 
 LIST_ITEMS = 3
-"""How many items of a list are shown to a reader at most; the rest is counted."""
+"""How many items of a list `to_table` shows at most; the rest is counted."""
 
 _GAP = "  "
 _INSTANT = pa.timestamp("us", tz="UTC")
@@ -64,19 +64,25 @@ def to_table(answer: pa.Table, *, width: int | None = None) -> str:
     return "".join(f"{line}\n" for line in [*lines, *note])
 
 
-def to_records(answer: pa.Table) -> str:
-    """Write each row of an answer as a paragraph, a line for each column; nulls are left out, texts are not cut."""
+def to_records(answer: pa.Table, *, width: int | None = None) -> str:
+    """Write each row of an answer as a paragraph, a line for each column; nulls are left out, texts are not cut.
+
+    Args:
+        answer: The rows.
+        width: How wide a line may be [characters], for which a long list shows its first items alone. None shows all.
+    """
+    show = _whole if width is None else _shown
     wide = max(map(_width, answer.column_names), default=0)
     names = [_left(inert(name), wide) + _GAP for name in answer.column_names]
-    columns = ([_shown(value) for value in _values(column)] for column in answer.columns)
+    columns = ([show(value) for value in _values(column)] for column in answer.columns)
     rows = (zip(names, cells, strict=True) for cells in zip(*columns, strict=True))
     return "\n".join("".join(f"{name}{cell}\n" for name, cell in row if cell) for row in rows)
 
 
 def to_markdown(answer: pa.Table) -> str:
-    """Write an answer as a Markdown table; markup in its text is escaped."""
+    """Write an answer as a Markdown table; markup in its text is escaped, and nothing is cut."""
     rules = ["---:" if _is_number(column) else "---" for column in answer.columns]
-    cells = [[_escaped(_shown(value)) for value in _values(column)] for column in answer.columns]
+    cells = [[_escaped(_whole(value)) for value in _values(column)] for column in answer.columns]
     rows = [[_escaped(inert(name)) for name in answer.column_names], rules, *zip(*cells, strict=True)]
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
@@ -171,6 +177,11 @@ def _shown(value: Any) -> str:
     if isinstance(plain, str):
         return inert(plain)
     return "" if plain is None else json.dumps(plain)
+
+
+def _whole(value: Any) -> str:
+    """Show a value as `_shown` does, with every item of a list."""
+    return ", ".join(map(_whole, value)) if isinstance(value, list) else _shown(value)
 
 
 def _listed(items: list[str]) -> str:

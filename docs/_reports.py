@@ -171,7 +171,7 @@ def _answer(answer: pa.Table) -> str:
     is_narrow = "(no room for" not in shown
     rows = min(answer.num_rows, _ROWS if is_narrow else _RECORDS)
     told = f"The first {rows} of {answer.num_rows:,} rows:" if rows < answer.num_rows else f"All {rows} row(s):"
-    return f"{told}\n\n{block(shown if is_narrow else to_records(answer.slice(0, rows)))}"
+    return f"{told}\n\n{block(shown if is_narrow else to_records(answer.slice(0, rows), width=_WIDTH))}"
 
 
 def _parameter(parameter: Parameter) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import matplotlib as mpl
 import pytest
 
 from auditframe.catalogue import SEVERITIES
+from auditframe.render import LIST_ITEMS
 from auditframe.reports import REGISTRY
 from tests.report_cases import cases_of, lake_of
 from tests.test_cli import run
@@ -108,6 +109,21 @@ def test_the_plot_of_a_report_is_that_of_its_parameters(lake: Path, tmp_path: Pa
         run("report", "activity_heatmap", "--lake", lake, "--zone", "Asia/Kolkata", "--plot", tmp_path / "hours.svg")
 
     assert ">hour of the day [Asia/Kolkata]<" in (tmp_path / "hours.svg").read_text()
+
+
+@pytest.mark.parametrize("form", ["csv", "json", "md", "records"])
+@pytest.mark.parametrize("is_file", [True, False])
+def test_every_format_but_a_table_has_every_event_of_a_finding(
+    lake: Path, tmp_path: Path, form: str, is_file: bool
+) -> None:
+    out = tmp_path / "findings.out"
+    done = run("report", CHECK, "--lake", lake, "--format", form, *(["--out", out] if is_file else []))
+    text = out.read_text(encoding="utf-8") if is_file else done.stdout
+    rows = REGISTRY[CHECK].arrow(lake).to_pylist()
+
+    assert max(len(row["event_ids"]) for row in rows) > LIST_ITEMS
+    assert all(each in text for row in rows for each in row["event_ids"])
+    assert all(row["why"][-20:] in text for row in rows)
 
 
 def test_a_severity_that_there_is_not_is_refused(lake: Path) -> None:

@@ -49,6 +49,22 @@ def test_a_record_has_a_line_for_each_column_that_is_not_null_and_cuts_no_text()
     )
 
 
+@pytest.mark.parametrize("write", [to_records, to_markdown])
+def test_what_a_file_of_text_holds_is_whole(write: Callable[[pa.Table], str]) -> None:
+    ids = [f"audit-{number}" for number in range(50)]
+    text = write(pa.table({"why": ["x" * 300], "event_ids": [ids], "nested": [[[["a", "b"], ["c", "d"]], []]]}))
+
+    assert "x" * 300 in text
+    assert ", ".join(ids) in text
+    assert "a, b, c, d" in text
+
+
+def test_a_record_on_a_terminal_counts_the_rest_of_a_long_list() -> None:
+    answer = pa.table({"why": ["x" * 300], "ids": [["a", "b", "c", "d", "e"]]})
+
+    assert to_records(answer, width=80) == f"why  {'x' * 300}\nids  a, b, c +2 more\n"
+
+
 def test_a_table_without_rows_still_names_its_columns() -> None:
     answer = pa.table({"actor": pa.array([], pa.string())})
 

@@ -65,7 +65,8 @@ def output_options(body: Body) -> Body:
         "--format",
         "form",
         type=click.Choice(FORMS),
-        help="How to write it; after the ending of --out if that says, else table (findings on a terminal: records).",
+        help="How to write it; after the ending of --out if that says, else table (findings on a terminal: records). "
+        "A table cuts long texts and lists, and records on a terminal long lists; every other format is whole.",
     )
     @click.option(
         "--out", type=click.Path(path_type=Path), callback=writable, help="Write to this file, not to stdout."

@@ -54,11 +54,12 @@ class Output:
 
     def write(self, answer: pa.Table) -> None:
         """Write an answer."""
-        from auditframe.render import FORMATS, to_table  # pyarrow, which --help must not load
+        from auditframe.render import FORMATS, to_records, to_table  # pyarrow, which --help must not load
 
         form = self.form or _best_form(answer)
-        if form == "table" and self.file is None:
-            data: str | bytes = to_table(answer, width=terminal_width())
+        to_read = {"table": to_table, "records": to_records}
+        if form in to_read and self.file is None:
+            data: str | bytes = to_read[form](answer, width=terminal_width())
         else:
             data = FORMATS[form](answer)
         if self.file is None:
