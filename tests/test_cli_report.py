@@ -13,7 +13,7 @@ from auditframe.catalogue import SEVERITIES
 from auditframe.render import LIST_ITEMS
 from auditframe.reports import REGISTRY
 from tests.report_cases import cases_of, lake_of
-from tests.test_cli import run
+from tests.test_cli import WINDOW, run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,6 +88,45 @@ def test_a_moment_is_explained_as_the_instant_that_is_bound(options: tuple[str, 
     done: Any = run("report", "stale_keys", "--explain", *options)
 
     assert said in done.stdout.splitlines()
+
+
+def test_an_explanation_names_the_window_that_was_asked_for() -> None:
+    bare, inside = (run("report", "login_failures", "--explain", *options) for options in ((), WINDOW))
+
+    assert inside.stdout == (
+        "-- events, those in the window [2026-10-30T00:00:00Z, 2026-11-01T00:00:00Z) alone\n" + bare.stdout
+    )
+
+
+@pytest.mark.parametrize("name", ["asked.sql", "asked.csv"])
+def test_an_explanation_goes_where_it_is_sent(tmp_path: Path, name: str) -> None:
+    done = run("report", "login_failures", "--explain", "--out", tmp_path / name)
+
+    assert (done.exit_code, done.output) == (0, "")
+    assert (tmp_path / name).read_text() == run("report", "login_failures", "--explain").stdout
+
+
+def test_an_explanation_in_another_format_than_sql_is_a_usage_error() -> None:
+    done = run("report", "login_failures", "--explain", "--format", "json")
+
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "leave --format away" in done.stderr
+
+
+def test_the_sql_of_an_explanation_can_be_asked_again(lake: Path) -> None:
+    asked = run("report", "events_per_type", "--explain", *WINDOW).stdout
+    again = run("sql", asked, "--lake", lake, "--format", "csv")
+
+    assert asked.startswith("-- ")
+    assert again.stdout == run("report", "events_per_type", "--lake", lake, "--format", "csv").stdout
+
+
+def test_a_query_that_begins_with_a_comment_is_no_option_and_an_unknown_option_is_one(lake: Path) -> None:
+    commented = run("sql", "--all=1 of them\nSELECT 1 AS one", "--lake", lake, "--format", "csv")
+    mistaken = run("sql", "SELECT 1 AS one", "--lake", lake, "--formt", "csv")
+
+    assert commented.stdout_bytes == b"one\r\n1\r\n"
+    assert (mistaken.exit_code, "--format" in mistaken.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(

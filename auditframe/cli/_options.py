@@ -73,7 +73,8 @@ def output_options(body: Body) -> Body:
     )
     @functools.wraps(body)
     def wrapped(*args: Any, form: Format | None, out: Path | None, **rest: Any) -> None:
-        output = Output(form or _form_of(out), out)
+        is_sql = rest.get("explain", False)  # whatever the file's name ends with
+        output = Output(form if is_sql else form or _form_of(out), out)
         if output.form == "parquet" and out is None and sys.stdout.isatty():
             raise click.UsageError("A terminal cannot show Parquet; give it a file with --out.")
         body(*args, output=output, **rest)

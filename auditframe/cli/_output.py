@@ -67,6 +67,15 @@ class Output:
         else:
             write_file(self.file, data)
 
+    def write_text(self, text: str) -> None:
+        """Write a text that is no answer, such as SQL."""
+        if self.form is not None:
+            raise click.UsageError(f"That is SQL and cannot be written as {self.form}; leave --format away.")
+        if self.file is None:
+            click.echo(text)
+        else:
+            write_file(self.file, f"{text}\n")
+
 
 class _Unfailing(io.FileIO):
     """A file that lets go of what it cannot take."""

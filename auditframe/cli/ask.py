@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from datetime import datetime
 from inspect import cleandoc
 from pathlib import Path
@@ -25,6 +26,7 @@ from auditframe.cli._output import Output, say, write_plot
 from auditframe.lake import Lake
 from auditframe.lake.merge import texts
 from auditframe.reports import REGISTRY, as_events, get
+from auditframe.window import ALWAYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,7 +88,14 @@ def reports(*, output: Output) -> None:
     output.write(pa.Table.from_pylist(rows, schema=_LISTING))
 
 
-@click.command()
+class _Sql(click.Command):
+    """Takes a query that begins with a comment for a query, and no option for one."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, [f" {arg}" if _COMMENT.match(arg) else arg for arg in args])
+
+
+@click.command(cls=_Sql)
 @click.argument("query")
 @lake_option
 @window_options
@@ -112,13 +121,13 @@ def report_command(asked: Report[Any]) -> click.Command:
     @window_options
     @output_options
     @run_options
-    @click.option("--explain", is_flag=True, help="Print the SQL and the values that it binds, and ask nothing.")
+    @click.option("--explain", is_flag=True, help="Write the SQL and the values that it binds, and ask nothing.")
     def ask(
         *, output: Output, explain: bool, plot: Path | None = None, fail_on: str | None = None, **rest: Any
     ) -> None:
         params = {parameter.name: rest.pop(parameter.name) for parameter in asked.parameters}
         if explain:
-            click.echo(_explained(asked, params))
+            output.write_text(_explained(asked, params, rest["window"]))
             return
         source = _source(**rest)
         answer = asked.arrow(source, **params)
@@ -137,6 +146,9 @@ def report_command(asked: Report[Any]) -> click.Command:
     help_ = f"{asked.question}\n\n{asked.doc}\n\nColumns:\n\n\b\n{columns}\n\n\b\n{_example(asked)}"
     return click.command(asked.name, help=help_, short_help=asked.question)(command)
 
+
+_COMMENT = re.compile(r"--.*\n")
+"""How a query begins that begins with a comment; after it there is another line, and an option is one."""
 
 _LISTING = pa.schema(
     {
@@ -192,12 +204,13 @@ def _is_found(answer: pa.Table, least: str) -> bool:
     return any(rank >= SEVERITIES.index(least) for rank in open_ranks)
 
 
-def _explained(asked: Report[Any], params: dict[str, Any]) -> str:
-    """Return the SQL of a report, after that of its relations and a comment for each value that it binds."""
+def _explained(asked: Report[Any], params: dict[str, Any], window: Window) -> str:
+    """Return the SQL of a report, after that of its relations and comments: the window, each value that it binds."""
+    inside = [] if window == ALWAYS else [f"-- events, those in the window {window} alone"]
     values = (f"-- ${name} = {_literal(value)}" for name, value in asked.bound(**params).items())
     beside = (f"-- {each.name}, a table beside events: {each.doc}" for each in asked.relations)
     asked_first = (f"{cleandoc(each.sql)};" for each in asked.relations if each.sql)
-    return "\n".join([*beside, *values, *asked_first, asked.sql(**params)])
+    return "\n".join([*inside, *beside, *values, *asked_first, asked.sql(**params)])
 
 
 def _literal(value: object) -> str:
