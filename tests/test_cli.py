@@ -639,6 +639,7 @@ def test_status_of_a_stale_lake_exits_with_4_and_says_which_scope(lake: Path) ->
 
     assert (stale.exit_code, fresh.exit_code, told.exit_code) == (4, 0, 4)
     assert "The scope organization is stale: it is covered until 2026-11-01 00:00:00Z." in stale.stderr
+    assert run("status", "--lake", lake, "--max-age", "2h", "--quiet").stderr == stale.stderr
     assert len(json.loads(told.stdout)["wrong"]) == 2
     assert run("status", "--lake", lake, "--max-age", "soon").exit_code == 2
 

@@ -32,8 +32,20 @@ def lake(tmp_path: Path) -> Path:
 def test_findings_as_severe_as_asked_exit_with_4_after_the_answer(lake: Path, least: str, code: int) -> None:
     done = run("report", CHECK, "--lake", lake, "--fail-on", least, "--format", "json")
 
-    assert (done.exit_code, done.stderr) == (code, "")
+    assert done.exit_code == code
     assert "high" in {row["severity"] for row in json.loads(done.stdout)}
+
+
+@pytest.mark.parametrize("options", [(), ("--quiet",)])
+def test_what_made_findings_exit_with_4_is_counted_on_stderr(
+    lake: Path, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    asked = ("report", CHECK, "--lake", lake, "--out", tmp_path / "found.json", *options)
+    found, passed = (run(*asked, "--fail-on", least) for least in ("high", "critical"))
+    high = [row for row in json.loads((tmp_path / "found.json").read_text()) if row["severity"] == "high"]
+
+    assert (found.exit_code, found.stderr) == (4, f"{len(high)} finding(s) of severity high or more.\n")
+    assert (passed.exit_code, passed.stderr) == (0, "")
 
 
 def test_without_a_severity_to_fail_on_findings_are_an_answer(lake: Path) -> None:

@@ -102,6 +102,11 @@ def say(text: str) -> None:
         click.echo(text, err=True)
 
 
+def complain(text: str) -> None:
+    """Tell the person what an exit code stands for, also to somebody who wants quiet."""
+    click.echo(text, err=True)
+
+
 def unfail_stderr() -> None:
     """Let no run fail because stderr is full or closed: what is told there is worth less than what is done."""
     fd = os.open(os.devnull, os.O_WRONLY) if sys.stderr is None else sys.stderr.fileno()

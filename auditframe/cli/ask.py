@@ -22,7 +22,7 @@ from auditframe.cli._options import (
     run_options,
     window_options,
 )
-from auditframe.cli._output import Output, say, write_plot
+from auditframe.cli._output import Output, complain, say, write_plot
 from auditframe.lake import Lake
 from auditframe.lake.merge import texts
 from auditframe.reports import REGISTRY, as_events, get
@@ -137,7 +137,8 @@ def report_command(asked: Report[Any]) -> click.Command:
 
             write_plot(plot, asked, answer, beside=beside_of(asked, source, **params), params=params)
             say(f"The plot is {plot}.")
-        if fail_on is not None and _is_found(answer, fail_on):
+        if fail_on is not None and (many := _found(answer, fail_on)):
+            complain(f"{many} finding(s) of severity {fail_on} or more.")
             click.get_current_context().exit(FOUND)
 
     options = [*map(_option, asked.parameters), *_options_of(asked)]
@@ -196,12 +197,12 @@ def _options_of(asked: Report[Any]) -> Iterator[Any]:
         )
 
 
-def _is_found(answer: pa.Table, least: str) -> bool:
-    """Whether an answer holds a finding of a severity or a higher one that nobody answers for."""
+def _found(answer: pa.Table, least: str) -> int:
+    """Count the findings of a severity or a higher one that nobody answers for."""
     suppressed = answer["suppressed"].to_pylist() if "suppressed" in answer.schema.names else [None] * len(answer)
     ranks = (SEVERITIES.index(severity) for severity in texts(answer, "severity"))
     open_ranks = (rank for rank, by in zip(ranks, suppressed, strict=True) if by is None)
-    return any(rank >= SEVERITIES.index(least) for rank in open_ranks)
+    return sum(rank >= SEVERITIES.index(least) for rank in open_ranks)
 
 
 def _explained(asked: Report[Any], params: dict[str, Any], window: Window) -> str:

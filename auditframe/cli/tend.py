@@ -9,7 +9,7 @@ import click
 
 from auditframe.cli import FOUND
 from auditframe.cli._options import json_option, lake_option, run_options
-from auditframe.cli._output import print_summary, say
+from auditframe.cli._output import complain, print_summary, say
 from auditframe.coverage import missing, shortcomings, to_arrow
 from auditframe.errors import LakeCorruptError
 from auditframe.lake import Fault, Lake
@@ -53,7 +53,7 @@ def status(*, lake: str, max_age: str | None, form: str | None, as_json: bool) -
     else:
         _tell(facts, scopes)
     for what in wrong:
-        say(what)
+        complain(what)
     if wrong:
         raise click.exceptions.Exit(FOUND)
 
