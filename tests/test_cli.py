@@ -844,6 +844,38 @@ def test_the_demo_never_replaces_a_lake_that_it_did_not_make(tmp_path: Path, eve
 # --- failures
 
 
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        (">&-", "stdout is closed. Send it into a file, or to /dev/null."),
+        (">/dev/full", "stdout cannot be written: No space left on device."),
+    ],
+)
+@pytest.mark.parametrize(
+    "arguments", [("sql", "SELECT 1"), ("sql", "SELECT 1", "--format", "parquet"), ("status",), ("status", "--json")]
+)
+def test_data_that_cannot_be_written_is_a_failure_of_one_line(
+    lake: Path, arguments: tuple[str, ...], where: str, said: str
+) -> None:
+    done = redirected(where, *arguments, "--lake", lake)
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert only_line(done.stderr) == f"auditframe: {said}"
+
+
+def test_a_closed_stdout_is_no_failure_of_what_writes_nothing_there(lake: Path, tmp_path: Path) -> None:
+    done = redirected(">&-", "report", "events_per_day", "--lake", lake, "--out", tmp_path / "days.csv")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(rows_of((tmp_path / "days.csv").read_text())) == 2
+
+
+def test_a_reader_who_has_read_enough_is_told_nothing(lake: Path) -> None:
+    done = redirected("| head -n 1", "report", "events_per_type", "--lake", lake)
+
+    assert (done.stdout.count("\n"), done.stderr) == (1, "")
+
+
 def test_a_bug_is_one_line_without_the_words_of_the_exception(monkeypatch: pytest.MonkeyPatch, lake: Path) -> None:
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError("holds sk-secret")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from auditframe.cli._output import DEBUG, ENDINGS, FORMS, PICTURES, QUIET, Output
+from auditframe.cli._output import DEBUG, ENDINGS, FORMS, PICTURES, QUIET, Output, is_terminal
 from auditframe.window import parse_window
 
 if TYPE_CHECKING:
@@ -75,7 +74,7 @@ def output_options(body: Body) -> Body:
     def wrapped(*args: Any, form: Format | None, out: Path | None, **rest: Any) -> None:
         is_sql = rest.get("explain", False)  # whatever the file's name ends with
         output = Output(form if is_sql else form or _form_of(out), out)
-        if output.form == "parquet" and out is None and sys.stdout.isatty():
+        if output.form == "parquet" and out is None and is_terminal():
             raise click.UsageError("A terminal cannot show Parquet; give it a file with --out.")
         body(*args, output=output, **rest)
 

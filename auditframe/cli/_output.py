@@ -39,6 +39,8 @@ PICTURES = (".png", ".svg", ".pdf")
 
 PICTURE_DPI = 120
 
+_STDOUT = Path("/dev/stdout")
+
 
 @dataclass(frozen=True, slots=True)
 class Output:
@@ -63,7 +65,7 @@ class Output:
         else:
             data = FORMATS[form](answer)
         if self.file is None:
-            click.echo(data, nl=False)
+            print_data(data, nl=False)
         else:
             write_file(self.file, data)
 
@@ -72,7 +74,7 @@ class Output:
         if self.form is not None:
             raise click.UsageError(f"That is SQL and cannot be written as {self.form}; leave --format away.")
         if self.file is None:
-            click.echo(text)
+            print_data(text)
         else:
             write_file(self.file, f"{text}\n")
 
@@ -115,14 +117,35 @@ def unfail_stderr() -> None:
     sys.stderr = io.TextIOWrapper(file, encoding, errors="backslashreplace", line_buffering=True)
 
 
+def print_data(data: str | bytes, *, nl: bool = True) -> None:
+    """Write data to stdout, and a line's end unless nl says that it has one.
+
+    Raises:
+        FileError: It is full or closed.
+    """
+    if sys.stdout is None:
+        raise FileError("stdout is closed. Send it into a file, or to /dev/null.", path=_STDOUT)
+    try:
+        click.echo(data, nl=nl)
+    except BrokenPipeError:
+        raise  # whoever read has read enough
+    except OSError as error:
+        raise FileError(f"stdout cannot be written: {error.strerror}.", path=_STDOUT) from error
+
+
 def print_summary(facts: dict[str, Any]) -> None:
     """Write what a run did as one JSON object on a line of stdout."""
-    click.echo(json.dumps(facts, default=_iso))
+    print_data(json.dumps(facts, default=_iso))
 
 
 def terminal_width() -> int | None:
     """Return how wide a line of stdout may be [characters]; None when it is no terminal."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    return shutil.get_terminal_size().columns if is_terminal() else None
+
+
+def is_terminal() -> bool:
+    """Whether stdout is shown to a person; a closed one is not."""
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
 def write_file(path: Path, data: str | bytes) -> None:

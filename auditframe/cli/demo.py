@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from auditframe.cli._options import json_option, run_options
-from auditframe.cli._output import print_summary, say, write_file, write_plot
+from auditframe.cli._output import print_data, print_summary, say, write_file, write_plot
 from auditframe.cli._progress import shown_progress
 from auditframe.client import Client
 from auditframe.emulator import Emulator, serve
@@ -68,7 +68,7 @@ def demo(*, out: Path, as_json: bool) -> None:
     for name, answer in answers.items():
         write_plot(out / f"{name}.png", get(name), answer)
         if not as_json:
-            click.echo(_told(get(name), answer))
+            print_data(_told(get(name), answer))
     if as_json:
         rows = {name: len(answer) for name, answer in answers.items()}
         print_summary({**asdict(result), "lake": str(lake.path), "rows": rows, "plots": _plots(out)})

@@ -9,7 +9,7 @@ import click
 
 from auditframe.cli import FOUND, NOT_AUTHORISED
 from auditframe.cli._options import json_option, optional_lake_option, run_options
-from auditframe.cli._output import print_summary, say
+from auditframe.cli._output import print_data, print_summary, say
 from auditframe.client import Client
 from auditframe.doctor import BRIEF, PROBES, examine, probe
 from auditframe.text import inert
@@ -61,8 +61,8 @@ def _hide_the_endpoint(troubles: Sequence[Finding]) -> bool:
 
 def _tell(findings: Sequence[Finding], facts: dict[str, Any] | None) -> None:
     for finding in findings:
-        click.echo(inert(f"{finding.verdict:<9}{finding.check:<9}{' '.join(finding.seen.split())}"))
+        print_data(inert(f"{finding.verdict:<9}{finding.check:<9}{' '.join(finding.seen.split())}"))
         if finding.advice:
-            click.echo(inert(f"{'':<18}{finding.advice}"))
+            print_data(inert(f"{'':<18}{finding.advice}"))
     for name, value in (facts or {}).items():
-        click.echo(inert(f"{name:<26}{value}"))
+        print_data(inert(f"{name:<26}{value}"))

@@ -10,7 +10,7 @@ import click
 import pyarrow as pa
 
 from auditframe.cli._options import TIME_HELP, json_option, lake_option, output_options, run_options, writable
-from auditframe.cli._output import Output, print_summary, say, write_file
+from auditframe.cli._output import Output, print_data, print_summary, say, write_file
 from auditframe.lake import QUARANTINE_TYPES, Lake
 from auditframe.text import inert
 from auditframe.window import parse_instant
@@ -58,14 +58,14 @@ def prove(*, event_id: str, lake: str, as_json: bool, out: Path | None) -> None:
         "head": entries[-1]["hash"],
     }
     if as_json:
-        click.echo(proof.to_json())
+        print_data(proof.to_json())
     elif out is not None:
         write_file(out, proof.to_json() + "\n")
         say(f"The proof is {out}; it holds the event. It ends at entry {facts['head_entry']}, whose hash is the head.")
         say(f"The head is {facts['head']}")
     else:
         for name, value in facts.items():
-            click.echo(f"{name:<15}{inert(str(value))}")
+            print_data(f"{name:<15}{inert(str(value))}")
 
 
 @click.command()

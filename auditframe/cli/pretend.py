@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from auditframe.cli._options import TIME_HELP, run_options, writable
-from auditframe.cli._output import say, write_file
+from auditframe.cli._output import print_data, say, write_file
 from auditframe.emulator import Behaviour, Emulator, serve
 from auditframe.sample import sample as make_sample
 from auditframe.sample import to_jsonl
@@ -46,7 +46,7 @@ def sample(*, out: Path | None, seed: int, events: int, days: int, end: str) -> 
     """  # noqa: D301 - click reads \b as "keep these lines"
     lines = to_jsonl(make_sample(seed=seed, events=events, days=days, end=end))
     if out is None:
-        click.echo(lines, nl=False)
+        print_data(lines, nl=False)
         return
     write_file(out, gzip.compress(lines, mtime=0) if out.suffix == ".gz" else lines)
     say(f"{events} events are in {out}.")
@@ -74,7 +74,7 @@ def emulate(*, seed: int, events: int, port: int, key: str, order: Literal["newe
     """  # noqa: D301
     app = Emulator(make_sample(seed=seed, events=events).events, key=key, behaviour=Behaviour(order=order))
     with serve(app, port=port) as base_url:
-        click.echo(f"export OPENAI_BASE_URL={base_url}\nexport OPENAI_ADMIN_KEY={shlex.quote(key)}")
+        print_data(f"export OPENAI_BASE_URL={base_url}\nexport OPENAI_ADMIN_KEY={shlex.quote(key)}")
         say(f"Serving {events} events until Ctrl-C.")
         with contextlib.suppress(KeyboardInterrupt):
             threading.Event().wait()

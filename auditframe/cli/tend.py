@@ -9,7 +9,7 @@ import click
 
 from auditframe.cli import FOUND
 from auditframe.cli._options import json_option, lake_option, run_options
-from auditframe.cli._output import complain, print_summary, say
+from auditframe.cli._output import complain, print_data, print_summary, say
 from auditframe.coverage import missing, shortcomings, to_arrow
 from auditframe.errors import LakeCorruptError
 from auditframe.lake import Fault, Lake
@@ -77,7 +77,7 @@ def verify(*, lake: str, anchor: str | None, as_json: bool) -> None:
         print_summary({"lake": lake, "faults": [{"path": str(fault.path), "what": fault.what} for fault in faults]})
     else:
         for fault in faults:
-            click.echo(inert(f"{fault.path}: {fault.what}"))
+            print_data(inert(f"{fault.path}: {fault.what}"))
         say(f"{len(faults)} fault(s) found." if faults else "No fault found.")
     if faults:
         raise click.exceptions.Exit(FOUND)
@@ -110,11 +110,11 @@ def _whole(lake: Lake, entries: Sequence[Entry]) -> dict[str, Any]:
 def _tell(facts: Mapping[str, Any], scopes: pa.Table) -> None:
     """Write a line a fact: first of the lake, then of the scopes side by side."""
     for name, value in facts.items():
-        click.echo(f"{_label(name)}{_told(name, value)}")
-    click.echo()
+        print_data(f"{_label(name)}{_told(name, value)}")
+    print_data("")
     for name in scopes.column_names:
         first, second = (_told_of_scope(name, row) for row in scopes.to_pylist())
-        click.echo(f"{_label(name)}{first:<28}{second}".rstrip())
+        print_data(f"{_label(name)}{first:<28}{second}".rstrip())
 
 
 def _label(name: str) -> str:
