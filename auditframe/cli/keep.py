@@ -52,7 +52,7 @@ def prove(*, event_id: str, lake: str, as_json: bool, out: Path | None) -> None:
     facts = {
         "event": event_id,
         "partition": proof.partition,
-        "row": proof.index,
+        "row": proof.index + 1,  # as the checker counts
         "entry": entries[0]["number"],
         "head_entry": entries[-1]["number"],
         "head": entries[-1]["hash"],
