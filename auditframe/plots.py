@@ -18,7 +18,7 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 
 from auditframe.errors import ReportError
-from auditframe.reports import REGISTRY, Bars, DailyBand, DailyBars, Heatmap, Marks, Points, Spans
+from auditframe.reports import REGISTRY, Bars, DailyBand, DailyBars, Heatmap, Marks, Points, Report, Spans
 from auditframe.text import inert
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
-    from auditframe.reports import PlotSpec, Report
+    from auditframe.reports import PlotSpec
     from auditframe.reports._source import Source
 
 MAX_LINES = 20
@@ -121,8 +121,14 @@ def spec_of(report: Report[Any]) -> PlotSpec:
     """Return what a report's plot shows.
 
     Raises:
-        ReportError: It has none.
+        ReportError: It has none, or it is no report but the name of one.
     """
+    if not isinstance(report, Report):
+        name = report if isinstance(report, str) and report in REGISTRY else "login_failures"
+        raise ReportError(
+            f"A plot is drawn of a report, such as auditframe.reports.{name}, and not of a {type(report).__name__}.",
+            report=None,
+        )
     if report.plot is None:
         raise ReportError(f"{report.name} has no plot; its answer is the table.", report=report.name)
     return report.plot

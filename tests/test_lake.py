@@ -471,3 +471,8 @@ def test_a_folder_that_cannot_be_read_is_not_taken_for_an_empty_one(
             ask(lake)
     finally:
         path.chmod(0o700)
+
+
+def test_the_coverage_of_a_scope_that_there_is_not_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(LakeError, match=r"There is no scope 'org'\."):
+        Lake(tmp_path / "lake").coverage("org")

@@ -114,6 +114,12 @@ def test_a_report_without_a_plot_says_so() -> None:
         plots.figure(bare, arrow_schema().empty_table())
 
 
+@pytest.mark.parametrize(("given", "name"), [("api_keys", "api_keys"), ("api_kyes", "login_failures")])
+def test_the_name_of_a_report_is_no_report_to_plot_and_the_message_says_what_is(given: Any, name: str) -> None:
+    with pytest.raises(ReportError, match=rf"such as auditframe\.reports\.{name}, and not of a str"):
+        plots.plot(given, arrow_schema().empty_table())
+
+
 def test_a_heatmap_has_a_field_for_each_pair_and_a_scale() -> None:
     rows = [{"day": day, "hour": hour, "events": hour * 10} for day in ("Mon", "Tue") for hour in (0, 1, 2)]
     ax = drawn(Heatmap(row="day", column="hour", value="events"), rows)

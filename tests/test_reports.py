@@ -17,6 +17,7 @@ import pytest
 from auditframe import reports
 from auditframe.catalogue import SEVERITIES, catalogue
 from auditframe.errors import FileError, LakeNotFoundError, ParameterError, ReportError, UnknownReportError
+from auditframe.flatten import flatten_events
 from auditframe.lake import Events
 from auditframe.reports import (
     REGISTRY,
@@ -25,14 +26,17 @@ from auditframe.reports import (
     DailyBars,
     Heatmap,
     Marks,
+    Parameter,
     Points,
     Report,
     ReportColumn,
     Spans,
+    _parameters,
     controls,
 )
 from auditframe.reports._columns import FINDING_COLUMNS
 from auditframe.reports._source import as_events
+from auditframe.sample import sample
 from auditframe.schema import arrow_schema
 from tests.portable import refused_in
 from tests.report_cases import CASES, Asked, cases_of, events_of, flat
@@ -510,3 +514,37 @@ def test_a_decorated_function_is_a_report() -> None:
     }
     assert str(inspect.signature(named_share)).startswith("(source, /, *, least: ")
     assert repr(named_share) == "<report named_share: How many events say who caused them?>"
+
+
+NUMBERS = [
+    (report, parameter)
+    for report in REGISTRY.values()
+    for parameter in report.parameters
+    if {int, float} & set(parameter.types)
+]
+every_number = pytest.mark.parametrize(
+    ("report", "parameter"), NUMBERS, ids=[f"{report.name}-{parameter.name}" for report, parameter in NUMBERS]
+)
+
+
+@every_number
+def test_a_number_that_no_question_could_mean_is_refused(report: Report[Any], parameter: Parameter) -> None:
+    nothing = arrow_schema().empty_table()
+    for value in (-1, 2**62, *([float("nan"), float("inf")] if float in parameter.types else [])):
+        with pytest.raises(ParameterError, match=f"{parameter.name} of {report.name}: it must be from 0 to "):
+            report.arrow(nothing, **{parameter.name: value})
+
+
+@every_number
+def test_the_least_and_the_greatest_number_have_an_answer(report: Report[Any], parameter: Parameter) -> None:
+    events = flatten_events(sample(seed=3, events=300, days=2, end="2026-11-01").events).events
+    least, most = _parameters.bounds_of(parameter.name)
+
+    for value in (least, most):
+        assert report.arrow(events, **{parameter.name: value}).schema == report.schema
+
+
+@pytest.mark.parametrize("share", [1.0001, 5, -0.1])
+def test_a_share_lies_between_none_and_all(share: float) -> None:
+    with pytest.raises(ParameterError, match="max_share of off_hours_activity: it must be from 0 to 1, not"):
+        reports.off_hours_activity.arrow(arrow_schema().empty_table(), max_share=share)

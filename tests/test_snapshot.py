@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import auditframe as af
 from auditframe.client import Retry
 from auditframe.emulator import Behaviour, Emulator, Fault, RateLimit
-from auditframe.errors import AuthError, NetworkError, SnapshotInterrupted, WindowError
+from auditframe.errors import AuthError, LakeError, NetworkError, SnapshotInterrupted, WindowError
 from auditframe.lake.records import Counts, Entry
 from auditframe.snapshot import _plan
 from auditframe.snapshot._plan import MOST_OVERLAP, OVERLAP, overlap_after, plan_windows
@@ -309,3 +309,11 @@ def _time(text: str) -> datetime:
 
 def _at(text: str) -> float:
     return _time(text).timestamp()
+
+
+def test_the_path_of_a_lake_is_no_lake_and_the_message_says_how_it_becomes_one(lake: af.Lake) -> None:
+    path: Any = str(lake.path)
+    with pytest.raises(LakeError, match=r"Give snapshot auditframe\.Lake"):
+        af.snapshot(path, connected(Emulator(())))
+
+    assert not lake.path.exists()

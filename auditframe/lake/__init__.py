@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 import pyarrow as pa
 
-from auditframe.catalogue import catalogue
+from auditframe.catalogue import SCOPES, catalogue
 from auditframe.errors import LakeError, ParameterError, WindowError
 from auditframe.lake.events import Events
 from auditframe.lake.journal import read_walks
@@ -146,7 +146,13 @@ class Lake:
         return read_ledger(self._opened())
 
     def coverage(self, scope: str) -> tuple[Window, ...]:
-        """Return the windows of a scope that the ledger proves were read whole; disjoint, oldest first."""
+        """Return the windows of a scope that the ledger proves were read whole; disjoint, oldest first.
+
+        Raises:
+            LakeError: There is no such scope.
+        """
+        if scope not in SCOPES:
+            raise LakeError(f"There is no scope {scope!r}. It is {' or '.join(SCOPES)}.", path=self.path)
         return coverage(self.ledger(), scope) if self.exists() else ()
 
     def quarantine(self) -> pd.DataFrame:

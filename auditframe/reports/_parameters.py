@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 from dataclasses import dataclass
@@ -23,6 +24,19 @@ _TYPE_NAMES: Mapping[type, str] = {
     bool: "True or False",
     type(None): "None",
 }
+
+_LONGEST_DAYS = 10_000
+_BOUNDS: Mapping[str, tuple[int, int]] = {
+    "share": (0, 1),
+    "fdr": (0, 1),
+    "days": (0, _LONGEST_DAYS),
+    "hours": (0, _LONGEST_DAYS * 24),
+    "minutes": (0, _LONGEST_DAYS * 24 * 60),
+}
+"""The least and the greatest number of a parameter, by the last word of its name, which is its unit."""
+
+_OTHER_BOUNDS = (0, 1_000_000_000)
+"""Those of any other number: a count, a distance, a speed."""
 
 
 def _read_zone(zone: str) -> str:
@@ -85,6 +99,11 @@ class Parameter:
         return isinstance(value, self.types) or (float in self.types and isinstance(value, int))
 
 
+def bounds_of(name: str) -> tuple[int, int]:
+    """Return the least and the greatest number that a parameter of this name can be."""
+    return _BOUNDS.get(name.rpartition("_")[2], _OTHER_BOUNDS)
+
+
 def declared_parameters(body: Callable[..., str], text: str) -> tuple[Parameter, ...]:
     """Return the parameters that a report's function declares, in the order of its signature.
 
@@ -124,10 +143,20 @@ def _parameter(name: str, annotation: Any, default: Any, doc: str) -> Parameter:
         inner, expected, read = get_args(annotation)
         return Parameter(name, get_args(inner) or (inner,), default, doc, expected, read)
     types = get_args(annotation) or (annotation,)
-    return Parameter(name, types, default, doc, " or ".join(_TYPE_NAMES[type_] for type_ in types), _as_it_is)
+    read = functools.partial(_read_plain, bounds=bounds_of(name))
+    return Parameter(name, types, default, doc, " or ".join(_TYPE_NAMES[type_] for type_ in types), read)
 
 
-def _as_it_is(value: Any) -> Any:
+def _read_plain(value: Any, *, bounds: tuple[int, int]) -> Any:
+    """Take a value as it is, if it is no number that a question could not mean.
+
+    Raises:
+        ValueError: It is one.
+    """
+    least, most = bounds
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if is_number and not least <= value <= most:  # nan is not, either
+        raise ValueError(f"it must be from {least} to {most:,}, not {value:,}.")
     return value
 
 

@@ -7,10 +7,11 @@ import itertools
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, TypeVar
 
 from auditframe.catalogue import SCOPES
-from auditframe.errors import ApiError, RateLimitError, SnapshotInterrupted, WindowError
+from auditframe.errors import ApiError, LakeError, RateLimitError, SnapshotInterrupted, WindowError
 from auditframe.snapshot._budget import Budget
 from auditframe.snapshot._passes import Passes
 from auditframe.snapshot._plan import Asked, plan_walks
@@ -137,9 +138,11 @@ def snapshot(  # noqa: PLR0913 - what a run may be asked for
         SnapshotInterrupted: The endpoint failed on the way, a bound was reached, or the user stopped it; what arrived
             is in the lake.
         ApiError: The endpoint failed before anything arrived; nothing was written.
-        LakeError: The lake cannot be written.
+        LakeError: The lake cannot be written, or is the path of one.
         WindowError: A time cannot be read, the window is empty, or it lies in the future.
     """
+    if isinstance(lake, str | Path):
+        raise LakeError(f"A path is no lake. Give snapshot auditframe.Lake({str(lake)!r}).", path=Path(lake))
     started, now = time.monotonic(), datetime.now(UTC)
     asked = _asked(parse_window(start, end), now=now, since=_since(resweep, now=now))
     budget = Budget(pages=_positive(max_pages, "max_pages"), seconds=_positive(max_seconds, "max_seconds"))
