@@ -9,7 +9,9 @@ from auditframe.reports._specs import Bars, Points
 
 @report(
     columns=(
-        ReportColumn("actor", "text", "Who failed: e-mail address in lower case, else id, else API key; null if none is named."),
+        ReportColumn(
+            "actor", "text", "Who failed: e-mail address in lower case, else id, else API key; null if none is named."
+        ),
         ReportColumn("ip_address", "text", "The address that the attempts came from; null if the events name none."),
         ReportColumn("failures", "integer", "How many attempts failed.", "events"),
         ReportColumn("first_at", "instant", "When the first attempt failed, in UTC."),
