@@ -157,6 +157,42 @@ def test_a_refused_cursor_begins_its_own_window_anew_and_no_other(organization: 
     assert lake.walks() == ()
 
 
+class Shrugging(httpx.BaseTransport):
+    """A way to an emulator on which a refusal becomes a walk that ends without an event, after so many empty pages."""
+
+    def __init__(self, emulator: Emulator, *, empty_pages: int) -> None:
+        self._inner = httpx.WSGITransport(emulator)
+        self._left = empty_pages
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        response = self._inner.handle_request(request)
+        if response.status_code != 400:
+            return response
+        self._left -= 1
+        return httpx.Response(200, json={"data": [], "last_id": f"nothing-{self._left}", "has_more": self._left > 0})
+
+
+@pytest.mark.parametrize("empty_pages", [1, 2])
+@pytest.mark.parametrize("max_pages", [None, 1, 2])
+def test_a_cursor_that_leads_to_nothing_proves_nothing_and_its_window_is_read_anew(
+    lake: af.Lake, empty_pages: int, max_pages: int | None
+) -> None:
+    events, window = one_day(300), Window(T0, T0 + DAY)
+    with pytest.raises(SnapshotInterrupted):
+        af.snapshot(lake, connected(Emulator(events)), start=window.start, end=window.end, max_pages=2, workers=1)
+    for _ in range(20):
+        emulator = Emulator(events, behaviour=Behaviour(cursor_life=1_000))
+        shrugging = Shrugging(emulator, empty_pages=empty_pages)
+        client = af.Client(KEY, base_url="http://emulator.example/v1", transport=shrugging)
+        with contextlib.suppress(SnapshotInterrupted):
+            af.snapshot(lake, client, start=window.start, end=window.end, max_pages=max_pages, workers=1)
+            break
+
+    assert ids(lake) == truth(events)
+    assert lake.coverage("organization") == (window,)
+    assert lake.verify() == ()
+
+
 def test_a_cursor_is_not_followed_in_another_direction_than_before(lake: af.Lake) -> None:
     events, end = one_day(1_000), T0 + timedelta(days=1)
     with pytest.raises(SnapshotInterrupted):

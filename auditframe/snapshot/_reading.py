@@ -150,6 +150,7 @@ class _Reading:
         self._events: list[bytes] = []
         self._received_at: datetime | None = None
         self._held = 0
+        self._has_brought = False
         self._ids = Fingerprints()
 
     @property
@@ -163,10 +164,15 @@ class _Reading:
         return self._walk.is_whole
 
     def goes_on_with(self, fetched: Fetched) -> bool:
-        """Whether a page leads on from where an earlier run was cut short, in the direction that it had."""
+        """Whether a page leads on from where an earlier run was cut short, in the direction that it had.
+
+        One that ends the walk before any event has come does not: the earlier run was told that more follows.
+        """
         if not self._is_resumed:
             return True
         if fetched.number == 0 and fetched.cursor is None:
+            return False
+        if fetched.is_last and not (fetched.page.events or self._has_brought):
             return False
         return self._earlier_order is not None and fetched.order in (None, self._earlier_order)
 
@@ -178,6 +184,7 @@ class _Reading:
         self._events += fetched.page.events
         self._received_at = fetched.received_at
         self._held += 1
+        self._has_brought = self._has_brought or bool(fetched.page.events)
         self._ids.add([id_ for id_ in fetched.page.ids if id_])
         self._walk = msgspec.structs.replace(
             walk,
