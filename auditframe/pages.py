@@ -176,7 +176,11 @@ def _plain_lines(body: bytes) -> Page | None:
 
 def _any_page(body: bytes) -> Page:
     documents = list(_documents(body))
-    pages = [_page(document, lone=len(documents) == 1) for document in documents]
+    return _joined([_page(document, lone=len(documents) == 1) for document in documents])
+
+
+def _joined(pages: list[Page]) -> Page:
+    """Make one page of those that stand side by side, in a body or in an array."""
     said = [page.has_more for page in pages if page.has_more is not None]
     return Page(
         events=tuple(event for page in pages for event in page.events),
@@ -244,8 +248,7 @@ def _page(document: bytes, *, lone: bool) -> Page:
         case b'"':
             return _page_in_string(document, lone=lone)
         case b"[":
-            pages = [_page(element, lone=False) for element in _elements(document)]
-            return Page(events=tuple(event for page in pages for event in page.events))
+            return _joined([_page(element, lone=False) for element in _elements(document)])
         case b"{":
             return _page_in_object(document, lone=lone)
         case _ if lone:

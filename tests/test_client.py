@@ -793,6 +793,14 @@ def test_an_empty_page_that_promises_more_leads_on_by_a_new_last_id() -> None:
     assert ids_of(pages) == ["a", "b"]
 
 
+def test_an_empty_page_inside_an_array_leads_on_like_any_other() -> None:
+    inside = reply(b"[" + body([], has_more=True, last_id="x") + b"]")
+    pages, script = fetch(inside, page(["b"], has_more=False))
+
+    assert script.cursors == [None, "x"]
+    assert ids_of(pages) == ["b"]
+
+
 @pytest.mark.parametrize("last_id", [None, "a"])
 def test_an_empty_page_that_promises_more_and_leads_nowhere_is_fetched_again(last_id: str | None) -> None:
     stalled = page([], has_more=True, last_id=last_id)

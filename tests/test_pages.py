@@ -115,8 +115,10 @@ def test_an_event_with_a_key_named_data_is_an_event() -> None:
     assert parse_page(text).events == (text,)
 
 
-def test_of_several_documents_any_may_say_that_more_follows() -> None:
-    page = parse_page(b'{"data":[],"has_more":true,"first_id":"f"}{"data":[],"has_more":false,"last_id":"l"}')
+@pytest.mark.parametrize("form", [b"%s%s", b"[%s,%s]", b"[%s]\n%s", b"[[[%s],%s]]"])
+def test_of_several_pages_in_a_body_any_may_say_that_more_follows(form: bytes) -> None:
+    two = b'{"data":[],"has_more":true,"first_id":"f"}', b'{"data":[],"has_more":false,"last_id":"l"}'
+    page = parse_page(form % two)
 
     assert page == Page((), first_id="f", last_id="l", has_more=True)
 
