@@ -228,13 +228,17 @@ def _from_endpoint(client: Client, scope: Scope | None, filters: Filters, **plac
         asked = _listed_in(filters, each)
         if asked is None:
             continue
+        pages = client.fetch_pages(scope=each, filters=asked, **place)
         try:
-            parts += list(_from_pages(client.fetch_pages(scope=each, filters=asked, **place), each))
+            first = list(itertools.islice(pages, 1))
         except AuthError as error:
             if scope or each == "organization":
                 raise
             message = f"Tenant-scoped events are not in this frame: {error} Say scope='organization' to leave them out."
             warnings.warn(AuditFrameWarning(message), stacklevel=3)
+            continue
+        # Who has read a page may read the scope: a refusal after that is a key that was revoked.
+        parts += _from_pages(itertools.chain(first, pages), each)
     return join_flattened(parts)
 
 

@@ -126,6 +126,15 @@ def test_a_tenant_scope_that_is_not_permitted_is_warned_of(organization: Sample)
         assert len(af.load(client=client, scope="organization")) == len(frame)
 
 
+def test_a_key_that_is_revoked_inside_the_tenant_pass_gives_no_frame() -> None:
+    events = [{"id": f"t{n}", "type": "tenant.new.thing", "effective_at": n} for n in range(3)]
+    emulator = Emulator(events, behaviour=Behaviour(revoked_after=2))
+
+    with pytest.raises(AuthError, match="401"):
+        af.load(client=connected(emulator), limit=2)
+    assert [request.query.get("tenant_only") for request in emulator.requests] == [None, ("true",), ("true",)]
+
+
 def test_an_endpoint_that_fails_half_way_gives_no_frame(organization: Sample) -> None:
     faults = tuple(Fault(at, status=500) for at in range(5, 20))
 
