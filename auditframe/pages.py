@@ -145,11 +145,14 @@ def parse_page(body: bytes) -> Page:
         The page; its events are cut out, not decoded.
 
     Raises:
-        PageError: The body is not JSON from some byte on (``retryable``, with ``offset_bytes``), or
-            it holds neither a page nor an event.
+        PageError: The body is not JSON from some byte on (``retryable``, with ``offset_bytes``), it
+            holds neither a page nor an event, or it is nested too deeply around its events.
     """
     body = body.removeprefix(_BOM)
-    return _plain_page(body) or _plain_lines(body) or _any_page(body)
+    try:
+        return _plain_page(body) or _plain_lines(body) or _any_page(body)
+    except (ValueError, RecursionError):
+        raise PageError("The body is nested so deeply that its events cannot be told apart.") from None
 
 
 def _plain_page(body: bytes) -> Page | None:

@@ -148,6 +148,26 @@ def test_what_is_no_page_is_never_an_empty_page(body: bytes) -> None:
         parse_page(body)
 
 
+DEEP, CROSSED = b"[" * 3000 + b"]" * 3000, b"[" * 3000 + b"}" * 3000
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        DEEP,
+        DEEP + b"\n" + ONE,
+        json.dumps(DEEP.decode()).encode(),
+        b'{"data":[],"has_more":' + DEEP + b"}",
+        b'{"data":[],"first_id":' + DEEP + b"}",
+        b'{"data":' + CROSSED + b',"has_more":false}',
+    ],
+    ids=["array", "line", "string", "has_more", "first_id", "crossed brackets"],
+)
+def test_a_body_that_is_nested_too_deeply_around_its_events_is_a_page_error(body: bytes) -> None:
+    with pytest.raises(PageError, match="nested so deeply"):
+        parse_page(body)
+
+
 @pytest.mark.parametrize(
     ("event", "id_"),
     [(b'{"id":""}', None), (b'{"id":7}', None), (b"[]", None), (b'{"id":"\\ud800"}', None), (b'{"id":"A"}', "A")],
