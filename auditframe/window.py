@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 DAY = timedelta(days=1)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-_AGO = re.compile(r"-(\d{1,6})(d|h|m)")
+_AGO = re.compile(r"-(\d{1,9})(d|h|m)")  # Python's longest length of time is 999,999,999 days
 _LENGTH = re.compile(r"(\d{1,6})(d|h|m|s)")
 _AGO_UNITS = {"d": "days", "h": "hours", "m": "minutes"}
 _LENGTH_UNITS = {**_AGO_UNITS, "s": "seconds"}
@@ -67,7 +67,7 @@ def parse_instant(value: Instant, *, now: datetime | None = None) -> datetime:
         An aware datetime in UTC.
 
     Raises:
-        WindowError: The text is none of these, or the datetime has no zone.
+        WindowError: The text is none of these, the datetime has no zone, or no calendar reaches there.
     """
     if isinstance(value, datetime):
         return _aware(value, repr(value))
@@ -76,8 +76,20 @@ def parse_instant(value: Instant, *, now: datetime | None = None) -> datetime:
     if not isinstance(value, str):
         raise WindowError(f"A time must be text or a datetime, not {type(value).__name__}.")
     if ago := _AGO.fullmatch(value.strip()):
-        return (now or datetime.now(UTC)) - timedelta(**{_AGO_UNITS[ago[2]]: int(ago[1])})
+        return before(now or datetime.now(UTC), timedelta(**{_AGO_UNITS[ago[2]]: int(ago[1])}))
     return _parse_iso(value.strip())
+
+
+def before(now: datetime, length: timedelta) -> datetime:
+    """Return the instant that lies so long before another.
+
+    Raises:
+        WindowError: It lies before the year 1.
+    """
+    try:
+        return now - length
+    except OverflowError:
+        raise WindowError(f"{length.days:,} days ago lies too far back: it is before the year 1.") from None
 
 
 def parse_duration(text: str) -> timedelta:
@@ -182,7 +194,10 @@ def _parse_iso(text: str) -> datetime:
 def _aware(moment: datetime, shown: str) -> datetime:
     if moment.tzinfo is None:
         raise WindowError(f"{shown} has no time zone, so it is no instant. Add one, for example 'Z' for UTC.")
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise WindowError(f"{shown} lies outside of the years 1 to 9999 in UTC.") from None
 
 
 def _iso(instant: datetime | None, none: str) -> str:

@@ -244,6 +244,12 @@ def test_a_resweep_reads_as_far_back_as_it_says_though_a_start_is_given(
     assert deep.new == len(organization.events)
 
 
+@pytest.mark.parametrize("resweep", ["999999d", timedelta(days=999_999)])
+def test_a_resweep_that_reaches_before_the_calendar_is_refused(lake: af.Lake, resweep: timedelta | str) -> None:
+    with pytest.raises(WindowError, match="too far back"):
+        af.snapshot(lake, connected(Emulator([])), resweep=resweep)
+
+
 def test_the_overlap_grows_with_how_late_events_came() -> None:
     def entry(lateness_s: int | None) -> Entry:
         return Entry(

@@ -55,6 +55,19 @@ def test_what_is_no_instant_is_refused(written: str) -> None:
         parse_instant(written)
 
 
+@pytest.mark.parametrize("written", ["-999999d", "-99999999d", "-999999999d"])
+def test_an_instant_before_the_year_1_lies_too_far_back(written: str) -> None:
+    with pytest.raises(WindowError, match="too far back"):
+        parse_instant(written, now=NOW)
+
+
+@pytest.mark.parametrize("written", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-10:00"])
+def test_an_instant_that_no_calendar_in_utc_holds_is_refused(written: str) -> None:
+    for instant in (written, datetime.fromisoformat(written)):
+        with pytest.raises(WindowError, match="years 1 to 9999"):
+            parse_instant(instant)
+
+
 def test_a_naive_end_is_refused_however_the_window_is_made() -> None:
     with pytest.raises(WindowError, match="no time zone"):
         Window(datetime(2026, 7, 1))  # noqa: DTZ001

@@ -16,7 +16,7 @@ from auditframe.snapshot._budget import Budget
 from auditframe.snapshot._passes import Passes
 from auditframe.snapshot._plan import Asked, plan_walks
 from auditframe.snapshot._reading import Reader
-from auditframe.window import Window, parse_duration, parse_window
+from auditframe.window import Window, before, parse_duration, parse_window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -139,7 +139,7 @@ def snapshot(  # noqa: PLR0913 - what a run may be asked for
             is in the lake.
         ApiError: The endpoint failed before anything arrived; nothing was written.
         LakeError: The lake cannot be written, or is the path of one.
-        WindowError: A time cannot be read, the window is empty, or it lies in the future.
+        WindowError: A time cannot be read or lies too far back, the window is empty, or it lies in the future.
     """
     if isinstance(lake, str | Path):
         raise LakeError(f"A path is no lake. Give snapshot auditframe.Lake({str(lake)!r}).", path=Path(lake))
@@ -199,7 +199,7 @@ def _there(writer: Writer | None) -> _There:
 def _since(resweep: timedelta | str | None, *, now: datetime) -> datetime | None:
     if resweep is None:
         return None
-    return now - (parse_duration(resweep) if isinstance(resweep, str) else resweep)
+    return before(now, parse_duration(resweep) if isinstance(resweep, str) else resweep)
 
 
 def _asked(window: Window, *, now: datetime, since: datetime | None) -> Asked:
