@@ -32,6 +32,7 @@ LEAST_FREE = 1 << 30
 """How much room a lake's disk should have [B]."""
 
 _SECOND = timedelta(seconds=1)
+_CENTURY = timedelta(days=36_500)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +191,7 @@ def probe(client: Client) -> dict[str, Any]:
         client: The endpoint.
 
     Returns:
-        Facts by name: no key, no event and no id of one. What an empty log cannot show is null; a request that was
+        Facts by name: no key, no event and no id of one. What the log cannot show is null; a request that was
         refused is its status.
 
     Raises:
@@ -215,16 +216,24 @@ def probe(client: Client) -> dict[str, Any]:
 
 
 def _about_rows(client: Client, listing: list[tuple[str, float]]) -> dict[str, Any]:
-    """Record what only events can show."""
+    """Record what only events can show; nothing about filters where a time is none in seconds of this age."""
     middle, second = listing[len(listing) // 2]
-    at = datetime.fromtimestamp(int(second), UTC)
-    beside = Filters(window=Window(at + _SECOND, at + timedelta(days=36_500)))
+    until, since, later = _around(second) or (None, None, None)
     return {
         "before": _before(client, listing),
-        "gte_includes_its_second": _holds(client, Window(at, at + _SECOND), middle),
-        "lt_excludes_its_second": _excludes(client, Window(at - _SECOND, at), middle),
-        "cursor_outside_the_filter": _status(client, after=middle, filters=beside),
+        "gte_includes_its_second": since and _holds(client, since, middle),
+        "lt_excludes_its_second": until and _excludes(client, until, middle),
+        "cursor_outside_the_filter": later and _status(client, after=middle, filters=Filters(window=later)),
     }
+
+
+def _around(second: float) -> tuple[Window, Window, Window] | None:
+    """Return the second before a time, its own and what is later; None where no calendar holds it."""
+    try:
+        at = datetime.fromtimestamp(int(second), UTC)
+        return Window(at - _SECOND, at), Window(at, at + _SECOND), Window(at + _SECOND, at + _CENTURY)
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def _before(client: Client, listing: list[tuple[str, float]]) -> object:

@@ -140,6 +140,17 @@ def test_a_probe_of_an_empty_log_says_what_it_can() -> None:
     assert (facts["order"], facts["rows_for_limit_10"], facts["unknown_cursor"]) == (None, 0, 400)
 
 
+@pytest.mark.parametrize("second", [1_700_000_000_000, 1e300, -1e17, -62_135_596_800, 253_402_300_799])
+def test_a_probe_of_times_that_are_no_seconds_says_what_else_it_can(second: float) -> None:
+    events = [{"id": f"e{n}", "type": "login.failed", "effective_at": second} for n in range(6)]
+    facts = probe(connected(Emulator(events)))
+
+    assert (facts["rows_for_limit_10"], facts["before"]) == (6, "next to it")
+    assert facts["gte_includes_its_second"] is None
+    assert facts["lt_excludes_its_second"] is None
+    assert facts["cursor_outside_the_filter"] is None
+
+
 def test_a_probe_tells_nothing_of_the_events(organization: Sample) -> None:
     told = json.dumps(probe(connected(Emulator(organization.events))), default=str)
 
