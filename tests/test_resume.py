@@ -24,7 +24,7 @@ from auditframe.lake.ledger import gaps
 from auditframe.lake.writer import Writer
 from auditframe.snapshot._budget import MOST_PAGES, Budget
 from auditframe.snapshot._plan import Asked, halves, in_turn, plan_walks
-from auditframe.window import ALWAYS, Window, union
+from auditframe.window import ALWAYS, Window, difference, union
 from tests.conftest import KEY, connected
 
 if TYPE_CHECKING:
@@ -390,6 +390,19 @@ def test_an_open_window_is_taken_up_only_as_far_as_it_had_been_asked_for() -> No
 
     assert planned[0] == left
     assert union(walk.window for walk in planned[1:]) == (Window(None, T0), Window(T0 + timedelta(hours=5), None))
+
+
+def test_after_a_clock_was_set_back_what_is_owed_of_the_future_waits_until_it_has_come(lake: af.Lake) -> None:
+    with pytest.raises(SnapshotInterrupted):
+        af.snapshot(lake, connected(Emulator(one_day(150))), start=T0, end=T0 + 3 * DAY, max_pages=2, workers=1)
+    entries, now = lake.ledger(), T0 + timedelta(hours=12)
+    early = union(walk.window for walk in plan_walks("organization", Asked(ALWAYS, now), entries=entries))
+    late = union(walk.window for walk in plan_walks("organization", Asked(ALWAYS, NOW), entries=entries))
+
+    assert lake.coverage("organization") == (Window(T0, T0 + DAY),)
+    assert [window.end for window in early] == [None]
+    assert all(window.start is None or window.start < now for window in early)
+    assert difference([Window(T0 + DAY, T0 + 3 * DAY)], late) == ()
 
 
 def test_early_pages_are_handed_over_early_and_later_ones_in_ever_larger_batches() -> None:

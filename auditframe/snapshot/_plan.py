@@ -178,8 +178,11 @@ def is_troubled(walk: Walk) -> bool:
 
 
 def _left_over(entries: Sequence[Entry], scope: Scope, asked: Asked) -> Iterator[Window]:
-    """Yield, cut into days, what earlier runs were to read and nobody has read since, as far as it is asked for."""
-    for window in difference(owed(entries, scope), [Window(asked.window.end)] if asked.window.end else []):
+    """Yield, cut into days, what earlier runs were to read and nobody has read since, as far as it is asked for.
+
+    What lies in the future, since the clock was set back, waits until it has come.
+    """
+    for window in difference(owed(entries, scope), [Window(min(asked.window.end or asked.now, asked.now))]):
         yield from plan_windows((), window, now=asked.now)
 
 
