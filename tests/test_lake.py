@@ -442,6 +442,28 @@ def test_a_damaged_quarantine_is_named_and_not_passed_over(lake: Lake) -> None:
             ask()
 
 
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_pipe_in_quarantine_is_named_and_not_waited_for(lake: Lake, number: int) -> None:
+    lake.append(arriving(event("a")))
+    (lake.path / "quarantine").mkdir(exist_ok=True)
+    os.mkfifo(lake.path / f"quarantine/{number:08}.jsonl")
+
+    for ask in (lake.quarantine, lambda: lake.append(flatten_texts([b"[]"]))):
+        with pytest.raises(LakeCorruptError, match=f"{number:08}.jsonl is not what the lake wrote: no file"):
+            ask()
+
+
+@pytest.mark.parametrize("name", ["staging/journal.json", "resume/organization-open-open.json"])
+def test_a_pipe_where_a_run_keeps_its_place_is_passed_over_and_not_waited_for(lake: Lake, name: str) -> None:
+    lake.append(arriving(event("a")))
+    (lake.path / name).parent.mkdir(exist_ok=True)
+    os.mkfifo(lake.path / name)
+    lake.append(arriving(event("b")))
+
+    assert ids(lake) == ["a", "b"]
+    assert lake.walks() == ()
+
+
 @pytest.mark.parametrize(
     ("folder", "ask"),
     [

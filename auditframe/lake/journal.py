@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
+from auditframe.lake.faults import read_regular
 from auditframe.lake.records import Kind, Order, Removal, Sealed, Span, canonical
 from auditframe.lake.storage import put
 from auditframe.window import Window
@@ -135,7 +136,7 @@ def drop_walk(layout: Layout, walk: Walk) -> None:
 
 def _read(path: Path, kind: type[T]) -> T | None:
     try:
-        record = msgspec.json.decode(path.read_bytes(), type=kind)
+        record = msgspec.json.decode(read_regular(path), type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, OSError):
         return None
     return record if record.hash == record.computed_hash() else None

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from auditframe.errors import LakeCorruptError
-from auditframe.lake.faults import cause
+from auditframe.lake.faults import cause, read_regular
 from auditframe.lake.layout import listed
 from auditframe.lake.records import QuarantineState
 from auditframe.lake.storage import put, remove
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     from auditframe.flatten import Quarantined
     from auditframe.lake.layout import Layout
@@ -80,12 +81,10 @@ def read_quarantine(layout: Layout) -> Iterator[tuple[int, Kept]]:
     """
     for path in (layout.quarantine / name for name in listed(layout.quarantine) if name.endswith(".jsonl")):
         try:
-            items = msgspec.json.Decoder(Kept).decode_lines(path.read_bytes())
+            items = msgspec.json.Decoder(Kept).decode_lines(read_regular(path))
             number = int(path.stem)
         except (msgspec.MsgspecError, ValueError, OSError) as error:
-            raise LakeCorruptError(
-                f"{path} is not what the lake wrote: {cause(error)}. See: auditframe verify", path=path
-            ) from error
+            raise _not_ours(path, error) from error
         for item in items:
             yield number, item
 
@@ -101,9 +100,20 @@ def write_quarantine(layout: Layout, number: int, items: Iterable[Kept]) -> None
 
 
 def quarantine_state(layout: Layout, number: int) -> QuarantineState:
-    """Say how an entry's quarantine file is now."""
+    """Say how an entry's quarantine file is now.
+
+    Raises:
+        LakeCorruptError: It cannot be read.
+    """
     path = layout.quarantine_file(number)
-    if not path.exists():
+    try:
+        data = read_regular(path)
+    except FileNotFoundError:
         return QuarantineState(number=number, items=0, sha256=None)
-    data = path.read_bytes()
+    except OSError as error:
+        raise _not_ours(path, error) from error
     return QuarantineState(number=number, items=data.count(b"\n"), sha256=sha256(data).hexdigest())
+
+
+def _not_ours(path: Path, error: Exception) -> LakeCorruptError:
+    return LakeCorruptError(f"{path} is not what the lake wrote: {cause(error)}. See: auditframe verify", path=path)
