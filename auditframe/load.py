@@ -6,7 +6,7 @@ import functools
 import itertools
 import operator
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +50,7 @@ class Loaded:
         quarantine: What could not be placed, and events whose id came before with another payload.
     """
 
-    events: pa.Table
+    events: pa.Table = field(repr=False)
     repeated: int
     quarantine: tuple[Quarantined, ...]
 

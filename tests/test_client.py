@@ -1482,6 +1482,29 @@ def test_no_exception_repr_or_log_record_holds_the_key(core: str, status: int) -
     assert not any(core in line for line in said)
 
 
+@pytest.mark.parametrize("name", ["location", "x-ratelimit-of", "retry-after", "content-encoding", KEY])
+@pytest.mark.parametrize("form", [KEY, KEY.upper(), f"https://{KEY}.example.org/", f"https://{KEY.upper()}/{KEY}"])
+def test_no_header_brings_the_key_back(name: str, form: str) -> None:
+    header: dict[str, Any] = {name: form}
+    answer = sends(b"[]", 302 if name == "location" else 200, **header)
+    with serving(answer) as (base, _), Client(KEY, base_url=base, retry=ONCE) as client:
+        pages, error = collect(client)
+    told = (repr([fetched.headers for fetched in pages]) + said_by(error)).lower()
+
+    assert error or "[key]" in told
+    assert KEY not in told
+
+
+def test_no_cursor_brings_the_key_back() -> None:
+    long = "x" * 70 + KEY
+    stuck = page([KEY], has_more=True, last_id=long), page([KEY], has_more=True), page([KEY], has_more=True)
+    with Client(KEY, base_url=BASE, transport=Script(*stuck), retry=ONCE) as client:
+        error = collect(client)[1]
+
+    assert "'[key]' brought 1 events" in str(error)
+    assert "sk-admin" not in str(error)
+
+
 def test_no_log_record_of_a_real_exchange_holds_the_key() -> None:
     acts = (drops, sends(b"", 500), sends(body(["a"], has_more=False)))
     with listening() as said, serving(*acts) as (base, _), Client(KEY, base_url=base, retry=QUICK) as client:

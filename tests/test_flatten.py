@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditframe.flatten import BODIES_PER_BATCH, _columns, flatten, flatten_events, flatten_texts
+from auditframe.flatten._place import place
 from auditframe.schema import COLUMN_NAMES, arrow_schema
 
 if TYPE_CHECKING:
@@ -316,6 +317,25 @@ def test_an_event_without_a_place_is_quarantined_alone(type_: bytes, text: bytes
     (item,) = flattened.quarantine
     assert (item.text, item.field, item.event_id) == (text, field, id_)
     assert item.reason.startswith("It")
+
+
+@pytest.mark.parametrize("id_", ["A" * 100_000, "\x1b[2J" * 20_000])
+def test_the_error_for_an_event_shows_no_more_of_its_id_than_a_line_holds(id_: str) -> None:
+    (item,) = flatten_events([{"id": id_, "type": "t"}]).quarantine
+    error = item.error()
+
+    assert error.event_id == id_
+    assert len(str(error)) < 400
+    assert "\x1b" not in str(error)
+
+
+def test_no_repr_shows_what_an_event_holds() -> None:
+    texts = [b'{"id":"a","s":"t0p"}', b'{"id":"b","type":"t","effective_at":1,"t":"t0p"}']
+    flattened = flatten_texts([*texts, json.dumps(event(s="t0p")).encode()])
+
+    assert (len(flattened.events), len(flattened.quarantine)) == (2, 1)
+    assert "It has no 'type'." in repr(flattened)
+    assert "t0p" not in repr(flattened) + repr(place(texts)[0])
 
 
 def test_provenance_is_what_the_caller_says_and_else_null() -> None:

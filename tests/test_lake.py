@@ -28,8 +28,10 @@ from auditframe.errors import (
 )
 from auditframe.flatten import Flattened, flatten_events, flatten_texts
 from auditframe.lake import Lake
+from auditframe.lake.layout import Layout
 from auditframe.lake.merge import texts
 from auditframe.lake.merkle import merkle_root
+from auditframe.lake.quarantine import read_quarantine
 from auditframe.schema import arrow_schema
 from tests.soak import IS_SOAK
 
@@ -152,6 +154,15 @@ def test_quarantine_holds_each_text_once_with_its_reason_even_when_it_is_not_utf
     assert quarantine["text"].fillna("").tolist() == ['{"id":"a"}', ""]
     assert quarantine["base64"].fillna("").tolist() == ["", "/w=="]
     assert len(ids(lake)) == 0
+
+
+def test_what_is_kept_in_quarantine_shows_no_event_in_its_repr(lake: Lake) -> None:
+    lake.append(flatten_texts([b'{"id":"a","s":"t0p"}']))
+    ((_, item),) = read_quarantine(Layout(lake.path))
+
+    assert b"t0p" in item.content
+    assert "'a'" in repr(item)
+    assert "t0p" not in repr(item)
 
 
 small_events = st.lists(

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 import auditframe as af
 from auditframe.catalogue import lookup
+from auditframe.client import Filters
 from auditframe.emulator import Behaviour, Emulator, Fault
 from auditframe.errors import AuthError, EventError, FileError, RequestError, ServerError, WindowError
-from auditframe.load import check_files, load_table, read_batches, read_events
+from auditframe.load import check_files, gather, load_table, read_batches, read_events
 from auditframe.sample import Sample, to_jsonl
 from auditframe.schema import COLUMN_NAMES
 from tests.conftest import connected
@@ -111,6 +112,16 @@ def test_what_cannot_be_placed_is_warned_of_and_listed(tmp_path: Path) -> None:
     with pytest.raises(EventError, match="effective_at") as caught:
         af.load(path, strict=True)
     assert (caught.value.event_id, caught.value.field) == ("b", "effective_at")
+
+
+def test_what_is_loaded_shows_no_event_in_its_repr(tmp_path: Path) -> None:
+    path = tmp_path / "export.jsonl"
+    path.write_text('{"id":"a","type":"t","effective_at":1,"t":"t0p"}\n{"id":"b","s":"t0p"}\n')
+    with pytest.warns(af.AuditFrameWarning, match="1 event"):
+        loaded = gather([path], Filters())
+
+    assert (len(loaded.events), len(loaded.quarantine)) == (1, 1)
+    assert "t0p" not in repr(loaded)
 
 
 def test_a_tenant_scope_that_is_not_permitted_is_warned_of(organization: Sample) -> None:

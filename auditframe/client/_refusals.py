@@ -56,13 +56,20 @@ def error_for(status: int, said: str, *, request_id: str | None, retry_after_s: 
 
 
 def redirect_error(status: int, location: str, *, own_host: str, request_id: str | None) -> RequestError:
-    """Make the error for a redirect, which is never followed: the key would go along."""
+    """Make the error for a redirect, which is never followed: the key would go along.
+
+    Args:
+        status: The HTTP status.
+        location: Where it leads, safe to show; "" when it does not say.
+        own_host: Where it comes from.
+        request_id: The endpoint's `x-request-id`.
+    """
     try:
         host = urlsplit(location).hostname or own_host
     except ValueError:
         host = "an unreadable address"
     message = (
-        f"{own_host} answered with a redirect ({status}) to {inert(host[:100])}, which is not followed: the key would "
+        f"{own_host} answered with a redirect ({status}) to {host[:100]}, which is not followed: the key would "
         "go along. If you trust that host, make it the base URL."
     )
     return RequestError(message, status_code=status, request_id=request_id)
@@ -81,7 +88,8 @@ def own_message(body: bytes) -> str:
 
 def shown(text: str, *, key: str) -> str:
     """Make foreign text safe for a message: without keys or live characters, on one line, and short."""
-    without = _LIKE_A_KEY.sub("[key]", text.replace(key, "[key]"))
+    # A host and the name of a header may come in small letters.
+    without = _LIKE_A_KEY.sub("[key]", re.sub(re.escape(key), "[key]", text, flags=re.IGNORECASE))
     line = inert(" ".join(without.split()))
     return line if len(line) <= _LONGEST_MESSAGE else line[: _LONGEST_MESSAGE - 3] + "..."
 

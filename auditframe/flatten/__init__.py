@@ -45,7 +45,7 @@ class Flattened:
             value is in ``detail`` and ``raw``.
     """
 
-    events: pa.Table
+    events: pa.Table = field(repr=False)
     quarantine: tuple[Quarantined, ...] = ()
     drift: Mapping[str, int] = field(default_factory=dict)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from auditframe.catalogue import catalogue
 from auditframe.errors import EventError
 from auditframe.flatten._convert import is_text
 from auditframe.pages import REFUSALS, parse_value, split_members
+from auditframe.text import inert
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,7 +36,7 @@ class Quarantined:
         seen_at: When it arrived; None when nobody said.
     """
 
-    text: bytes
+    text: bytes = field(repr=False)
     reason: str
     event_id: str | None
     field: str
@@ -44,9 +45,8 @@ class Quarantined:
 
     def error(self) -> EventError:
         """Return the error that a strict reader raises for it."""
-        return EventError(
-            f"Event {self.event_id or 'without an id'}: {self.reason}", event_id=self.event_id, field=self.field
-        )
+        event = inert(self.event_id[:80]) if self.event_id else "without an id"
+        return EventError(f"Event {event}: {self.reason}", event_id=self.event_id, field=self.field)
 
 
 class Row(msgspec.Struct, gc=False):

@@ -48,6 +48,9 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     scope: str | None
     quarantined_at: datetime
 
+    def __repr__(self) -> str:
+        return f"Kept(kind={self.kind!r}, event_id={self.event_id!r}, reason={self.reason!r}, sha256={self.sha256!r})"
+
     @property
     def content(self) -> bytes:
         """What arrived, byte for byte."""
