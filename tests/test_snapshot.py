@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -163,6 +165,21 @@ def test_progress_counts_up_to_the_total(organization: Sample, lake: af.Lake) ->
 
     assert seen[-1].windows_done == seen[-1].windows_total == result.windows == 44
     assert seen[-1].new == result.new
+
+
+def test_no_thread_outlives_a_snapshot_that_fails_though_its_error_is_kept(organization: Sample, lake: af.Lake) -> None:
+    def fail(_: Progress) -> None:
+        raise RuntimeError("the caller's own")
+
+    before = set(threading.enumerate())
+    with pytest.raises(RuntimeError, match="own") as kept:
+        af.snapshot(lake, connected(Emulator(organization.events)), start=START, progress=fail)
+    deadline_s = time.monotonic() + 30
+    while (left := set(threading.enumerate()) - before) and time.monotonic() < deadline_s:
+        time.sleep(0.05)
+
+    assert left == set()
+    assert kept.tb is not None
 
 
 def test_what_cannot_be_placed_is_quarantined_once_and_counted_each_time(lake: af.Lake) -> None:

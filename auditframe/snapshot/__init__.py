@@ -150,8 +150,7 @@ def snapshot(  # noqa: PLR0913 - what a run may be asked for
         writer = open_lake.enter_context(lake.writer()) if lake.exists() else None
         passes = Passes({scope: plan_walks(scope, asked, **_there(writer)) for scope in SCOPES})
         reader = Reader(client, budget, workers=workers, permissions=passes.permissions)
-        with budget.running():
-            arriving = reader.pieces(passes.walks())
+        with budget.running(), contextlib.closing(reader.pieces(passes.walks())) as arriving:
             first = _first(arriving, budget, passes)  # an endpoint that refuses leaves no trace on the disk
             writer = writer or open_lake.enter_context(lake.writer())
             writer.plan(passes.planned())

@@ -18,7 +18,7 @@ from auditframe.parallel import side_by_side
 from auditframe.snapshot._plan import halves, is_troubled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Iterable, Iterator
     from datetime import datetime
 
     from auditframe.client import Client, Fetched, Scope
@@ -78,10 +78,13 @@ class Reader:
         # One thread for all: Arrow keeps a good part of what each thread once had, and they would take turns anyway.
         self._flattening = ThreadPoolExecutor(1, thread_name_prefix="auditframe-flatten")
 
-    def pieces(self, walks: Iterable[Walk]) -> Iterator[Piece | Restart]:
-        """Read windows in their order, so many side by side, and yield pieces as they come."""
+    def pieces(self, walks: Iterable[Walk]) -> Generator[Piece | Restart, None, None]:
+        """Read windows in their order, so many side by side, and yield pieces as they come; closed, its threads end."""
         sources = (partial(self._read_window, walk) for walk in walks)
-        return side_by_side(sources, workers=self._workers, stop=self._budget.stop)
+        try:
+            yield from side_by_side(sources, workers=self._workers, stop=self._budget.stop)
+        finally:
+            self._flattening.shutdown(wait=False)
 
     def _read_window(self, walk: Walk) -> Iterator[Piece | Restart]:
         permission = self._permissions[walk.scope]
