@@ -64,7 +64,7 @@ GRANTS = Relation(
             JOIN privileges ON kind = 'role_id' AND regexp_matches(lower(role_id), pattern)
         ),
         ended AS (
-            -- Each grant with the first event that takes it back.
+            -- Each grant with the first event that takes it back. What does not tell what it is about ends nothing.
             SELECT id, ended_at, ended_id
             FROM (
                 SELECT
@@ -94,6 +94,7 @@ GRANTS = Relation(
                         AND group_id IN (SELECT group_id FROM access_facts WHERE about = 'member' AND effect = 'grant')
                     )
                 ) AS marked
+                WHERE thing IS NOT NULL
                 WINDOW later AS (
                     PARTITION BY area, thing
                     ORDER BY effective_at, id
