@@ -141,6 +141,7 @@ GRANTS = Relation(
                 facts.role_id AS role_id,
                 n,
                 coalesce(name, facts.role, facts.role_id) AS role,
+                risky_roles.role IS NOT NULL OR risky_role_ids.role_id IS NOT NULL AS by_name,
                 risky_roles.role IS NOT NULL OR risky_role_ids.role_id IS NOT NULL
                     OR coalesce(cardinality(role_versions.permissions) > 0, false) AS known,
                 coalesce(defined, false) AS defined,
@@ -171,19 +172,37 @@ GRANTS = Relation(
                 )
             GROUP BY assigned.id
         ),
-        joins AS (
+        opened AS (
+            -- The assignments by which a joiner gains privileges: what a role allows is asked at the joining.
             SELECT
                 joined.id AS id,
-                min(standing.role) AS role,
-                list(standing.id ORDER BY standing.effective_at, standing.id) AS grant_ids
-            FROM memberships_of_groups AS joined JOIN assigned AS standing ON standing.principal_id = joined.group_id
-            WHERE standing.known
+                standing.id AS grant_id,
+                coalesce(name, standing.role) AS role,
+                coalesce(basis_ids, CAST([] AS VARCHAR[])) AS basis_ids
+            FROM memberships_of_groups AS joined
+            JOIN assigned AS standing ON standing.principal_id = joined.group_id
+            LEFT JOIN role_versions ON role_versions.role_id = standing.role_id
+                AND (from_at, from_id) <= (joined.effective_at, joined.id)
+                AND (until_at IS NULL OR (joined.effective_at, joined.id) < (until_at, until_id))
+            WHERE (by_name OR cardinality(permissions) > 0)
                 AND (standing.effective_at, standing.id) < (joined.effective_at, joined.id)
                 AND (
                     standing.ended_at IS NULL
                     OR (joined.effective_at, joined.id) < (standing.ended_at, standing.ended_id)
                 )
-            GROUP BY joined.id
+        ),
+        joins AS (
+            SELECT
+                given.id AS id,
+                min(given.role) AS role,
+                list(facts.id ORDER BY facts.effective_at, facts.id) AS grant_ids
+            FROM (
+                SELECT id, role, grant_id AS basis_id FROM opened
+                UNION
+                SELECT id, role, listed.basis_id FROM opened CROSS JOIN unnest(basis_ids) AS listed(basis_id)
+            ) AS given
+            JOIN access_facts AS facts ON facts.id = basis_id
+            GROUP BY given.id
         ),
         standing AS (
             -- Who held a role when it gained permissions.

@@ -27,7 +27,7 @@ def privileged_grants() -> str:
     group; somebody put into a group that holds such a role; such permissions added to a custom role, which counts
     medium when nobody is known to hold it; and, medium, an invite that offers such a role. ``privileges.csv`` beside
     the reports lists which names of roles and permissions are privileged. What a custom role allows is replayed from
-    the events that defined and altered it. An assignment names its role by role_id, or by an id of its own that is
+    the events that defined and altered it, up to the assignment, or to the joining of the group. An assignment names its role by role_id, or by an id of its own that is
     role_assignment_, the role's id and the principal's id joined by underscores; ids of custom roles are compared
     whole and tell nothing by themselves. Assignments of roles that no event defines are unknown: they stand together
     as one medium row for each actor. What a role may do on a connector is left out. Groups have the members that the
