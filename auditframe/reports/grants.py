@@ -27,12 +27,12 @@ def privileged_grants() -> str:
     group; somebody put into a group that holds such a role; such permissions added to a custom role, which counts
     medium when nobody is known to hold it; and, medium, an invite that offers such a role. ``privileges.csv`` beside
     the reports lists which names of roles and permissions are privileged. What a custom role allows is replayed from
-    the events that defined and altered it, up to the assignment, or to the joining of the group. An assignment names its role by role_id, or by an id of its own that is
-    role_assignment_, the role's id and the principal's id joined by underscores; ids of custom roles are compared
-    whole and tell nothing by themselves. Assignments of roles that no event defines are unknown: they stand together
-    as one medium row for each actor. What a role may do on a connector is left out. Groups have the members that the
-    log saw join. Payloads of tenant events are not documented: role, role_id, permissions, user_id and group_id are
-    read where they stand.
+    the events that defined and altered it, up to the assignment, or to the joining of the group. An assignment names
+    its role by role_id, or by an id of its own that is role_assignment_, the role's id and the principal's id joined by
+    underscores; ids of custom roles are compared whole and tell nothing by themselves. Assignments of roles that no
+    event defines are unknown: they stand together as one medium row for each actor. What a role may do on a connector
+    is left out. Groups have the members that the log saw join. Payloads of tenant events are not documented: role,
+    role_id, permissions, user_id and group_id are read where they stand.
     """
     return """
         WITH named AS (
@@ -157,11 +157,11 @@ def self_grants() -> str:
     One row for each grant, as in privileged_grants, whose receiver is the actor: by the same id; by another account or
     an invite with the actor's e-mail address; as a known member of a group that received a role, or one who joins a
     group; as a holder of a role that the actor widened; or through a service account for which the actor made an API
-    key that the account acted with. Critical for a privilege given directly, by id or e-mail address; high by the
-    other paths; medium when the events do not tell what the role or the group may do. Whoever joins by an accepted
-    invite, with the role it offered, gave nothing to himself; a joining within an hour of accepting an invite that
-    the log does not hold is medium. The log does not tell for which account a key is made: only a key that acted is
-    known.
+    key that the account acted with. Critical for a privilege given directly, by id or e-mail address; high by the other
+    paths; medium when the events do not tell what the role or the group may do. Whoever joins within an hour of
+    accepting an invite, with the role that it offered when it was last sent, gave nothing to himself; if the log does
+    not tell what was offered, that is medium. A later change of the role is no joining. The log does not tell for which
+    account a key is made: only a key that acted is known.
     """
     return """
         WITH makers AS (
@@ -198,7 +198,11 @@ def self_grants() -> str:
             -- By somebody with the address that was invited, as far as the log tells it.
             SELECT facts.effective_at AS effective_at, actor_id AS user_id, coalesce(facts.role, invites.role) AS role
             FROM access_facts AS facts LEFT JOIN (
-                SELECT resource_id AS invite_id, min(lower(email)) AS email, min(role) AS role
+                -- As it was last sent.
+                SELECT
+                    resource_id AS invite_id,
+                    max_by(lower(email), (effective_at, id)) AS email,
+                    max_by(role, (effective_at, id)) AS role
                 FROM access_facts
                 WHERE area = 'invite' AND effect = 'create'
                 GROUP BY resource_id
@@ -209,10 +213,14 @@ def self_grants() -> str:
                 AND coalesce(lower(actor_email) = invites.email, true)
         ),
         joining AS (
-            SELECT matched.id AS id, max(accepted.role) AS offered
+            SELECT
+                matched.id AS id,
+                max(CASE WHEN lower(accepted.role) = lower(matched.role) THEN 1 ELSE 0 END) = 1 AS as_offered,
+                count(accepted.role) < count(*) AS untold
             FROM matched JOIN accepted ON accepted.user_id = matched.actor_id
             WHERE through = 'id'
                 AND how = 'role'
+                AND effect = 'grant'
                 AND accepted.effective_at <= matched.effective_at
                 AND accepted.effective_at >= matched.effective_at - INTERVAL 1 HOUR
             GROUP BY matched.id
@@ -220,15 +228,15 @@ def self_grants() -> str:
         judged AS (
             SELECT
                 matched.*,
-                joining.id IS NOT NULL AND offered IS NULL AS joins,
+                coalesce(untold, false) AS joins,
                 CASE
-                    WHEN NOT known OR joining.id IS NOT NULL AND offered IS NULL THEN 'medium'
+                    WHEN NOT known OR coalesce(untold, false) THEN 'medium'
                     WHEN through IN ('id', 'e-mail') AND how IN ('role', 'assignment') THEN 'critical'
                     ELSE 'high'
                 END AS severity,
                 coalesce('the role ' || role, 'a role that the log does not name') AS what
             FROM matched LEFT JOIN joining ON joining.id = matched.id
-            WHERE through IS NOT NULL AND coalesce(offered <> role, true)
+            WHERE through IS NOT NULL AND NOT coalesce(as_offered, false)
         )
         SELECT
             'self_grants:' || id AS finding,
