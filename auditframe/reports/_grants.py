@@ -49,6 +49,7 @@ GRANTS = Relation(
         "resource_id": pa.string(),
         "holders": _TEXTS,
         "basis_ids": _TEXTS,
+        "joined_ids": _TEXTS,
         "ended_at": _INSTANT,
         "ended_id": pa.string(),
     },
@@ -138,6 +139,7 @@ GRANTS = Relation(
             SELECT
                 facts.id AS id,
                 facts.effective_at AS effective_at,
+                actor_id,
                 principal_id,
                 principal_type,
                 facts.role_id AS role_id,
@@ -164,7 +166,11 @@ GRANTS = Relation(
             WHERE about = 'member' AND effect = 'grant'
         ),
         members AS (
-            SELECT assigned.id AS grant_id, array_sort(array_agg(DISTINCT joined.subject_id)) AS holders
+            SELECT
+                assigned.id AS grant_id,
+                array_sort(array_agg(DISTINCT joined.subject_id)) AS holders,
+                list(joined.id ORDER BY joined.effective_at, joined.id)
+                    FILTER (WHERE joined.subject_id = assigned.actor_id) AS joined_ids
             FROM assigned JOIN memberships_of_groups AS joined ON joined.group_id = assigned.principal_id
             WHERE assigned.principal_type = 'group'
                 AND (joined.effective_at, joined.id) < (assigned.effective_at, assigned.id)
@@ -211,11 +217,14 @@ GRANTS = Relation(
             SELECT
                 from_id AS id,
                 from_at AS effective_at,
+                widening.actor_id AS actor_id,
                 assigned.id AS grant_id,
                 assigned.principal_id AS principal_id,
                 assigned.principal_type AS principal_type,
                 assigned.effective_at AS granted_at
-            FROM role_versions JOIN assigned ON assigned.role_id = role_versions.role_id
+            FROM role_versions
+            JOIN access_facts AS widening ON widening.id = from_id
+            JOIN assigned ON assigned.role_id = role_versions.role_id
             WHERE cardinality(gained) > 0
                 AND (assigned.effective_at, assigned.id) < (from_at, from_id)
                 AND (assigned.ended_at IS NULL OR (from_at, from_id) < (assigned.ended_at, assigned.ended_id))
@@ -226,7 +235,9 @@ GRANTS = Relation(
                 array_sort(
                     array_agg(DISTINCT coalesce(inside.subject_id, standing.principal_id))
                         FILTER (WHERE inside.subject_id IS NOT NULL OR standing.principal_type <> 'group')
-                ) AS holders
+                ) AS holders,
+                list(inside.id ORDER BY inside.effective_at, inside.id)
+                    FILTER (WHERE inside.subject_id = standing.actor_id) AS joined_ids
             FROM standing
             LEFT JOIN memberships_of_groups AS inside ON standing.principal_type = 'group'
                 AND inside.group_id = standing.principal_id
@@ -256,7 +267,8 @@ GRANTS = Relation(
             SELECT
                 facts.id AS id, 'role' AS how, subject_id AS principal_id, about AS principal_type, facts.role AS role,
                 CAST([] AS VARCHAR[]) AS permissions, true AS known, CAST(NULL AS VARCHAR) AS group_id,
-                [subject_id] AS holders, CAST([] AS VARCHAR[]) AS basis_ids, ended_at, ended_id
+                [subject_id] AS holders, CAST([] AS VARCHAR[]) AS basis_ids, CAST([] AS VARCHAR[]) AS joined_ids,
+                ended_at, ended_id
             FROM access_facts AS facts
             JOIN risky_roles ON risky_roles.role = facts.role
             LEFT JOIN ended ON ended.id = facts.id
@@ -264,7 +276,7 @@ GRANTS = Relation(
             UNION ALL
             SELECT
                 id, 'invite', email, 'invited', facts.role, CAST([] AS VARCHAR[]), true, NULL,
-                CAST([] AS VARCHAR[]), CAST([] AS VARCHAR[]), NULL, NULL
+                CAST([] AS VARCHAR[]), CAST([] AS VARCHAR[]), CAST([] AS VARCHAR[]), NULL, NULL
             FROM access_facts AS facts JOIN risky_roles ON risky_roles.role = facts.role
             WHERE about = 'invite' AND effect = 'create'
             UNION ALL
@@ -276,7 +288,8 @@ GRANTS = Relation(
                     WHEN principal_type = 'group' THEN coalesce(members.holders, CAST([] AS VARCHAR[]))
                     ELSE [principal_id]
                 END,
-                coalesce(basis_ids, CAST([] AS VARCHAR[])), ended_at, ended_id
+                coalesce(basis_ids, CAST([] AS VARCHAR[])), coalesce(joined_ids, CAST([] AS VARCHAR[])),
+                ended_at, ended_id
             FROM assigned
             LEFT JOIN members ON members.grant_id = assigned.id
             LEFT JOIN role_versions ON role_versions.role_id = assigned.role_id AND role_versions.n = assigned.n
@@ -284,14 +297,16 @@ GRANTS = Relation(
             UNION ALL
             SELECT
                 joined.id, 'member', subject_id, 'user', joins.role, CAST([] AS VARCHAR[]), joins.id IS NOT NULL,
-                group_id, [subject_id], coalesce(grant_ids, CAST([] AS VARCHAR[])), ended_at, ended_id
+                group_id, [subject_id], coalesce(grant_ids, CAST([] AS VARCHAR[])), CAST([] AS VARCHAR[]),
+                ended_at, ended_id
             FROM memberships_of_groups AS joined LEFT JOIN joins ON joins.id = joined.id
             WHERE joins.id IS NOT NULL OR subject_id = actor_id
             UNION ALL
             SELECT
                 from_id, 'widening', role_versions.role_id, 'role', coalesce(name, role_versions.role_id), gained, true,
                 NULL, coalesce(holding.holders, CAST([] AS VARCHAR[])),
-                coalesce(grant_ids, CAST([] AS VARCHAR[])), narrowed_at, narrowed_id
+                coalesce(grant_ids, CAST([] AS VARCHAR[])), coalesce(holding.joined_ids, CAST([] AS VARCHAR[])),
+                narrowed_at, narrowed_id
             FROM role_versions
             LEFT JOIN holding ON holding.id = from_id
             LEFT JOIN held_by ON held_by.id = from_id
@@ -316,8 +331,9 @@ GRANTS = Relation(
             CASE WHEN how = 'role' THEN project_id WHEN how IN ('assignment', 'widening') THEN facts.applies_to END
                 AS applies_to,
             resource_id,
-            holders,
+            list_filter(holders, lambda one: one IS NOT NULL) AS holders,
             basis_ids,
+            joined_ids,
             ended_at,
             ended_id
         FROM found

@@ -109,7 +109,10 @@ def privileged_grants() -> str:
                 CAST([] AS VARCHAR[]),
                 false,
                 coalesce(
-                    array_sort(array_agg(DISTINCT principal_id) FILTER (WHERE principal_type = 'user')),
+                    array_sort(
+                        array_agg(DISTINCT principal_id)
+                            FILTER (WHERE principal_type = 'user' AND principal_id IS NOT NULL)
+                    ),
                     CAST([] AS VARCHAR[])
                 )
             FROM named
@@ -237,16 +240,36 @@ def self_grants() -> str:
                 coalesce('the role ' || role, 'a role that the log does not name') AS what
             FROM matched LEFT JOIN joining ON joining.id = matched.id
             WHERE through IS NOT NULL AND NOT coalesce(as_offered, false)
+        ),
+        rests AS (
+            SELECT named.id AS id, list(facts.id ORDER BY facts.effective_at, facts.id) AS event_ids
+            FROM (
+                SELECT DISTINCT judged.id AS id, listed.event_id AS event_id
+                FROM judged
+                CROSS JOIN unnest(
+                    list_concat(
+                        list_concat(basis_ids, [judged.id]),
+                        CASE
+                            WHEN through = 'key' THEN [key_event_id]
+                            WHEN through IN ('group', 'role') THEN joined_ids
+                            ELSE CAST([] AS VARCHAR[])
+                        END
+                    )
+                ) AS listed(event_id)
+            ) AS named
+            JOIN access_facts AS facts ON facts.id = named.event_id
+            GROUP BY named.id
         )
         SELECT
-            'self_grants:' || id AS finding,
+            'self_grants:' || judged.id AS finding,
             severity,
             effective_at,
             actor,
             resource_id,
-            list_concat(basis_ids, [id]) AS event_ids,
+            event_ids,
             CASE
-                WHEN how = 'member' THEN actor || ' joined the group ' || coalesce(group_name, group_id)
+                WHEN how = 'member' THEN actor || ' joined '
+                    || coalesce('the group ' || coalesce(group_name, group_id), 'a group that the event does not name')
                     || ' by their own hand, ' || CASE
                         WHEN known THEN 'and thereby holds ' || what
                         ELSE 'and the log does not tell what that group may do'
@@ -273,6 +296,6 @@ def self_grants() -> str:
             permissions,
             known,
             key_event_id
-        FROM judged
-        ORDER BY effective_at, id
+        FROM judged JOIN rests ON rests.id = judged.id
+        ORDER BY effective_at, judged.id
     """
