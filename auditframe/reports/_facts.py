@@ -42,9 +42,10 @@ ACCESS_FACTS = Relation(
         WITH areas(area, about) AS (
             -- Joined, for a list after IN is compared only when all the columns are read.
             VALUES
-                ('user', 'user'), ('tenant.user', 'user'),
+                ('user', 'user'), ('tenant.user', 'user'), ('tenant.membership', 'user'),
                 ('service_account', 'service_account'), ('tenant.service_account', 'service_account'),
                 ('invite', 'invite'), ('tenant.api_organization_invite', 'invite'),
+                ('tenant.chatgpt_workspace_invite', 'invite'),
                 ('role', 'role'), ('tenant.custom_role', 'role'),
                 ('role.assignment', 'assignment'), ('tenant.role_assignment', 'assignment'),
                 ('tenant.resource_role_assignment', 'assignment'),
@@ -76,6 +77,7 @@ ACCESS_FACTS = Relation(
                 about NOT IN ('assignment', 'member') OR effect <> 'revoke' AS gives,
                 CASE
                     WHEN about = 'member' THEN coalesce(told_user, TRY(payload ->> '$.member_id'), detail_principal_id)
+                    WHEN area = 'tenant.membership' THEN told_user
                     WHEN about <> 'assignment' THEN coalesce(told_user, resource_id)
                 END AS subject_id,
                 CASE WHEN about IN ('member', 'group') THEN coalesce(told_group, resource_id) END AS group_id

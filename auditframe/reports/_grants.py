@@ -70,7 +70,7 @@ GRANTS = Relation(
             SELECT
                 id,
                 effective_at,
-                area,
+                CASE area WHEN 'tenant.membership' THEN 'tenant.user' ELSE area END AS area,
                 left(area, 7) = 'tenant.' AS is_tenant,
                 effect IN ('grant', 'create', 'change') AS grants,
                 effect IN ('delete', 'revoke') OR (

@@ -23,16 +23,16 @@ def privileged_grants() -> str:
     """Who received a privilege, from whom and by which path?
 
     One row for each event that gave somebody a privilege: a built-in role of owners or administrators to a user or
-    service account; an assignment of such a role, or of a custom role with privileged permissions, to a user or a
-    group; somebody put into a group that holds such a role; such permissions added to a custom role, which counts
-    medium when nobody is known to hold it; and, medium, an invite that offers such a role. ``privileges.csv`` beside
-    the reports lists which names of roles and permissions are privileged. What a custom role allows is replayed from
-    the events that defined and altered it, up to the assignment, or to the joining of the group. An assignment names
-    its role by role_id, or by an id of its own that is role_assignment_, the role's id and the principal's id joined by
-    underscores; ids of custom roles are compared whole and tell nothing by themselves. Assignments of roles that no
-    event defines are unknown: they stand together as one medium row for each actor. What a role may do on a connector
-    is left out. Groups have the members that the log saw join. Payloads of tenant events are not documented: role,
-    role_id, permissions, user_id and group_id are read where they stand.
+    service account, also by a membership of the tenant that is accepted; an assignment of such a role, or of a custom
+    role with privileged permissions, to a user or a group; somebody put into a group that holds such a role; such
+    permissions added to a custom role, which counts medium when nobody is known to hold it; and, medium, an invite that
+    offers such a role. ``privileges.csv`` beside the reports lists which names of roles and permissions are privileged.
+    What a custom role allows is replayed from the events that defined and altered it, up to the assignment, or to the
+    joining of the group. An assignment names its role by role_id, or by an id of its own that is role_assignment_, the
+    role's id and the principal's id joined by underscores; ids of custom roles are compared whole and tell nothing by
+    themselves. Assignments of roles that no event defines are unknown: they stand together as one medium row for each
+    actor. What a role may do on a connector is left out. Groups have the members that the log saw join. Payloads of
+    tenant events are not documented: role, role_id, permissions, user_id and group_id are read where they stand.
     """
     return """
         WITH named AS (
@@ -56,7 +56,13 @@ def privileged_grants() -> str:
                     WHEN how = 'invite' OR (how = 'widening' AND cardinality(holders) = 0) THEN 'medium'
                     ELSE 'high'
                 END AS severity,
-                CASE how
+                CASE CASE WHEN area = 'tenant.membership' AND effect = 'grant' THEN 'acceptance' ELSE how END
+                    WHEN 'acceptance' THEN giver || ' accepted a membership of the tenant with the role ' || role
+                        || CASE
+                            WHEN principal_id IS NOT NULL AND principal_id IS DISTINCT FROM actor_id
+                                THEN ' for the user ' || who || '.'
+                            ELSE '.'
+                        END
                     WHEN 'role' THEN giver || ' gave the ' || replace(principal_type, '_', ' ') || ' ' || who
                         || ' the role ' || role || where_to || '.'
                     WHEN 'invite' THEN giver || ' invited ' || who || ' with the role ' || role || '.'
@@ -162,9 +168,10 @@ def self_grants() -> str:
     group; as a holder of a role that the actor widened; or through a service account for which the actor made an API
     key that the account acted with. Critical for a privilege given directly, by id or e-mail address; high by the other
     paths; medium when the events do not tell what the role or the group may do. Whoever joins within an hour of
-    accepting an invite, with the role that it offered when it was last sent, gave nothing to himself; if the log does
-    not tell what was offered, that is medium. A later change of the role is no joining. The log does not tell for which
-    account a key is made: only a key that acted is known.
+    accepting an invite, with the role that it offered when it was last sent, gave nothing to himself, nor does who
+    accepts a membership of the tenant with a role that was offered to the address before; if the log does not tell what
+    was offered, that is medium. A later change of the role is no joining. The log does not tell for which account a key
+    is made: only a key that acted is known.
     """
     return """
         WITH makers AS (
@@ -214,6 +221,15 @@ def self_grants() -> str:
                 AND effect = 'grant'
                 AND actor_kind = 'user'
                 AND coalesce(lower(actor_email) = invites.email, true)
+            UNION ALL
+            -- What was offered to the same address in the tenant, where an acceptance names no invite.
+            SELECT facts.effective_at, facts.actor_id, offers.role
+            FROM access_facts AS facts LEFT JOIN access_facts AS offers ON offers.about = 'invite'
+                AND offers.effect = 'create'
+                AND left(offers.area, 7) = 'tenant.'
+                AND lower(offers.email) = lower(facts.actor_email)
+                AND (offers.effective_at, offers.id) < (facts.effective_at, facts.id)
+            WHERE facts.area = 'tenant.membership' AND facts.effect = 'grant' AND facts.actor_kind = 'user'
         ),
         joining AS (
             SELECT
