@@ -52,6 +52,7 @@ GRANTS = Relation(
         "joined_ids": _TEXTS,
         "ended_at": _INSTANT,
         "ended_id": pa.string(),
+        "lost": _TEXTS,
     },
     "An event that gave somebody a privileged role (known), or a role of which the events do not tell (not known).",
     needs=(PRIVILEGES,),
@@ -268,7 +269,7 @@ GRANTS = Relation(
                 facts.id AS id, 'role' AS how, subject_id AS principal_id, about AS principal_type, facts.role AS role,
                 CAST([] AS VARCHAR[]) AS permissions, true AS known, CAST(NULL AS VARCHAR) AS group_id,
                 [subject_id] AS holders, CAST([] AS VARCHAR[]) AS basis_ids, CAST([] AS VARCHAR[]) AS joined_ids,
-                ended_at, ended_id
+                ended_at, ended_id, CAST(NULL AS VARCHAR[]) AS lost
             FROM access_facts AS facts
             JOIN risky_roles ON risky_roles.role = facts.role
             LEFT JOIN ended ON ended.id = facts.id
@@ -276,7 +277,7 @@ GRANTS = Relation(
             UNION ALL
             SELECT
                 id, 'invite', email, 'invited', facts.role, CAST([] AS VARCHAR[]), true, NULL,
-                CAST([] AS VARCHAR[]), CAST([] AS VARCHAR[]), CAST([] AS VARCHAR[]), NULL, NULL
+                CAST([] AS VARCHAR[]), CAST([] AS VARCHAR[]), CAST([] AS VARCHAR[]), NULL, NULL, NULL
             FROM access_facts AS facts JOIN risky_roles ON risky_roles.role = facts.role
             WHERE about = 'invite' AND effect = 'create'
             UNION ALL
@@ -289,7 +290,7 @@ GRANTS = Relation(
                     ELSE [principal_id]
                 END,
                 coalesce(basis_ids, CAST([] AS VARCHAR[])), coalesce(joined_ids, CAST([] AS VARCHAR[])),
-                ended_at, ended_id
+                ended_at, ended_id, NULL
             FROM assigned
             LEFT JOIN members ON members.grant_id = assigned.id
             LEFT JOIN role_versions ON role_versions.role_id = assigned.role_id AND role_versions.n = assigned.n
@@ -298,7 +299,7 @@ GRANTS = Relation(
             SELECT
                 joined.id, 'member', subject_id, 'user', joins.role, CAST([] AS VARCHAR[]), joins.id IS NOT NULL,
                 group_id, [subject_id], coalesce(grant_ids, CAST([] AS VARCHAR[])), CAST([] AS VARCHAR[]),
-                ended_at, ended_id
+                ended_at, ended_id, NULL
             FROM memberships_of_groups AS joined LEFT JOIN joins ON joins.id = joined.id
             WHERE joins.id IS NOT NULL OR subject_id = actor_id
             UNION ALL
@@ -306,7 +307,7 @@ GRANTS = Relation(
                 from_id, 'widening', role_versions.role_id, 'role', coalesce(name, role_versions.role_id), gained, true,
                 NULL, coalesce(holding.holders, CAST([] AS VARCHAR[])),
                 coalesce(grant_ids, CAST([] AS VARCHAR[])), coalesce(holding.joined_ids, CAST([] AS VARCHAR[])),
-                narrowed_at, narrowed_id
+                narrowed_at, narrowed_id, lost
             FROM role_versions
             LEFT JOIN holding ON holding.id = from_id
             LEFT JOIN held_by ON held_by.id = from_id
@@ -335,7 +336,8 @@ GRANTS = Relation(
             basis_ids,
             joined_ids,
             ended_at,
-            ended_id
+            ended_id,
+            lost
         FROM found
         JOIN access_facts AS facts ON facts.id = found.id
         LEFT JOIN group_names ON group_names.group_id = found.group_id

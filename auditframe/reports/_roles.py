@@ -26,8 +26,9 @@ ROLE_VERSIONS = Relation(
         "gained": _TEXTS,
         "narrowed_at": _INSTANT,
         "narrowed_id": pa.string(),
+        "lost": _TEXTS,
     },
-    "A role from one event about it to the next: its privileged permissions, those gained, and when one was lost.",
+    "A role from one event about it to the next: its privileged permissions, those gained, and when some were lost.",
     needs=(PRIVILEGES,),
     sql="""
         WITH versions AS (
@@ -147,7 +148,8 @@ ROLE_VERSIONS = Relation(
             compared.basis_ids AS basis_ids,
             gained,
             later.effective_at AS narrowed_at,
-            later.id AS narrowed_id
+            later.id AS narrowed_id,
+            list_filter(gained, lambda one: NOT list_contains(later.permissions, one)) AS lost
         FROM compared
         LEFT JOIN narrowed ON narrowed.role_id = compared.role_id AND narrowed.n = compared.n
         LEFT JOIN roles AS later ON later.role_id = compared.role_id AND later.n = narrowed_n

@@ -39,8 +39,9 @@ def privilege_flicker(*, within_minutes: int = 60) -> str:
     One row for each grant, as in privileged_grants but for invites, that ended that soon: the assignment deleted, the
     role set to a lesser one, the user or service account removed, the group left, or the permissions taken from the
     role. A user removed from the organization loses what the user held there and in its projects, one removed from
-    the tenant what the tenant gave, groups included; a removal from a project ends the role in that project. What the
-    holders did between the two events stands beside it; they may have done it by other rights. A role that no event
+    the tenant what the tenant gave, groups included; a removal from a project ends the role in that project. Of
+    permissions added together, those stand here that were taken first. What the holders did between the two events
+    stands beside it, failures to sign in left out; they may have done it by other rights. A role that no event
     defines counts medium. A legitimate break-glass use looks the same: ask for its ticket.
 
     Args:
@@ -62,7 +63,9 @@ def privilege_flicker(*, within_minutes: int = 60) -> str:
             FROM brief
             CROSS JOIN unnest(brief.holders) AS listed(holder)
             JOIN events ON events.actor_id = listed.holder
-            WHERE (events.effective_at, events.id) > (brief.effective_at, brief.id)
+            LEFT JOIN catalogue ON catalogue.type = events.type
+            WHERE coalesce(catalogue.effect, 'other') <> 'login_failed'
+                AND (events.effective_at, events.id) > (brief.effective_at, brief.id)
                 AND (events.effective_at, events.id) < (brief.ended_at, brief.ended_id)
             GROUP BY brief.id
         )
@@ -74,7 +77,7 @@ def privilege_flicker(*, within_minutes: int = 60) -> str:
             resource_id,
             list_concat(list_concat([brief.id], coalesce(use_ids, CAST([] AS VARCHAR[]))), [ended_id]) AS event_ids,
             CASE
-                WHEN how = 'widening' THEN 'The role ' || role || ' had ' || array_to_string(permissions, ', ')
+                WHEN how = 'widening' THEN 'The role ' || role || ' had ' || array_to_string(lost, ', ')
                 ELSE coalesce(email, CASE WHEN principal_type = 'group' THEN group_name END, principal_id, 'Somebody')
                     || ' held '
                     || coalesce('the role ' || role, 'a role that the log does not name')
