@@ -144,18 +144,20 @@ MEMBERSHIPS = Relation(
     },
     "An event by which a user became a member (grant), got another role (change) or left (revoke).",
     sql="""
-        WITH invites AS (
+        WITH offers AS (
+            -- What an invite offered at last, until each event about it: it may be sent again with another role.
             SELECT
-                resource_id AS invite_id,
-                min(lower(detail_data_email)) AS email,
-                min(detail_data_role) AS role
+                id,
+                last_value(CASE WHEN effect = 'create' THEN lower(detail_data_email) END IGNORE NULLS) OVER so_far
+                    AS email,
+                last_value(CASE WHEN effect = 'create' THEN detail_data_role END IGNORE NULLS) OVER so_far AS role
             FROM membership_events
-            WHERE area = 'invite' AND effect = 'create' AND resource_id IS NOT NULL
-            GROUP BY resource_id
+            WHERE area = 'invite' AND resource_id IS NOT NULL
+            WINDOW so_far AS (PARTITION BY resource_id ORDER BY effective_at, id)
         ),
         told AS (
             SELECT
-                id,
+                membership_events.id AS id,
                 effective_at,
                 CASE WHEN left(area, 7) = 'tenant.' THEN 'tenant' ELSE 'organization' END AS scope,
                 CASE WHEN area = 'user' THEN project_id END AS project_id,
@@ -165,16 +167,16 @@ MEMBERSHIPS = Relation(
                     WHEN 'tenant.membership' THEN TRY(payload ->> '$.user_id')
                     ELSE CASE
                         WHEN actor_kind = 'user'
-                            AND coalesce(lower(actor_email) = invites.email, true) THEN actor_id
+                            AND coalesce(lower(actor_email) = offers.email, true) THEN actor_id
                     END
                 END AS user_id,
                 effect,
                 coalesce(
-                    detail_changes_requested_role, detail_data_role, invites.role, TRY(payload ->> '$.role')
+                    detail_changes_requested_role, detail_data_role, offers.role, TRY(payload ->> '$.role')
                 ) AS role,
                 actor,
                 area = 'invite' AS invited
-            FROM membership_events LEFT JOIN invites ON area = 'invite' AND invites.invite_id = resource_id
+            FROM membership_events LEFT JOIN offers ON offers.id = membership_events.id
             WHERE effect IN ('grant', 'change', 'revoke')
         )
         SELECT id, effective_at, scope, project_id, user_id, effect, role, actor, invited

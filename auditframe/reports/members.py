@@ -47,10 +47,10 @@ def members_as_of(*, as_of: Moment = None) -> str:
     event is a change or a removal was a member from before the log began: from_before is true, joined_at is null, and
     the role is unknown until an event tells it. The same holds for a user who acts in the log and was never added;
     failing to sign in is not acting. An accepted invite counts for the user who accepted it, with the role that the
-    invite offered; an acceptance by somebody with another address than the invited one counts for nobody. A member
-    from before the log who neither acted nor was changed cannot be seen. A removal that the API files under a project
-    ends the membership of that project alone. Events of a tenant have no documented payload: user_id, else id, is
-    read as the user, and role as the role.
+    invite offered when it was last sent before that; an acceptance by somebody with another address than the invited
+    one counts for nobody. A member from before the log who neither acted nor was changed cannot be seen. A removal
+    that the API files under a project ends the membership of that project alone. Events of a tenant have no documented
+    payload: user_id, else id, is read as the user, and role as the role.
 
     Args:
         as_of: The moment; None for that of the newest event.
