@@ -142,7 +142,8 @@ MEMBERSHIPS = Relation(
         "actor": pa.string(),
         "invited": pa.bool_(),
     },
-    "An event by which a user became a member (grant), got another role (change) or left (revoke).",
+    "An event by which a user became a member (grant), got another role (change) or left (revoke): the organization or "
+    "tenant itself, or a project. A removal from the organization is one from each project that the user was in, too.",
     sql="""
         WITH offers AS (
             -- What an invite offered at last, until each event about it: it may be sent again with another role.
@@ -178,10 +179,27 @@ MEMBERSHIPS = Relation(
                 area = 'invite' AS invited
             FROM membership_events LEFT JOIN offers ON offers.id = membership_events.id
             WHERE effect IN ('grant', 'change', 'revoke')
+        ),
+        expelled AS (
+            -- Who leaves the organization leaves its projects.
+            SELECT id, effective_at, scope, inside.project_id AS project_id, told.user_id AS user_id, effect, role,
+                actor, invited, true AS implied
+            FROM told
+            JOIN (SELECT DISTINCT user_id, project_id FROM told WHERE project_id IS NOT NULL) AS inside
+                ON inside.user_id = told.user_id
+            WHERE scope = 'organization' AND told.project_id IS NULL AND effect = 'revoke'
+        ),
+        followed AS (
+            SELECT *, lag(effect) OVER (PARTITION BY scope, user_id, project_id ORDER BY effective_at, id) AS before
+            FROM (
+                SELECT *, false AS implied FROM told WHERE user_id IS NOT NULL
+                UNION ALL
+                SELECT * FROM expelled
+            ) AS every_one
         )
         SELECT id, effective_at, scope, project_id, user_id, effect, role, actor, invited
-        FROM told
-        WHERE user_id IS NOT NULL
+        FROM followed
+        WHERE NOT implied OR coalesce(before, 'revoke') <> 'revoke'
     """,
 )
 

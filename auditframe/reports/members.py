@@ -49,8 +49,9 @@ def members_as_of(*, as_of: Moment = None) -> str:
     failing to sign in is not acting. An accepted invite counts for the user who accepted it, with the role that the
     invite offered when it was last sent before that; an acceptance by somebody with another address than the invited
     one counts for nobody. A member from before the log who neither acted nor was changed cannot be seen. A removal
-    that the API files under a project ends the membership of that project alone. Events of a tenant have no documented
-    payload: user_id, else id, is read as the user, and role as the role.
+    that the API files under a project ends the membership of that project alone; one from the organization ends those
+    of its projects too, and who comes back is in a project only when an event says so. Events of a tenant have no
+    documented payload: user_id, else id, is read as the user, and role as the role.
 
     Args:
         as_of: The moment; None for that of the newest event.
