@@ -18,18 +18,19 @@ _COLUMNS = {**MEMBERSHIP_EVENTS.columns, "scopes": KEY_EVENTS.columns["scopes"],
 _OF_KEYS_AND_PEOPLE = Relation(
     "account_events",
     _COLUMNS,
-    "An event about an API key or a project, or by which a user or a service account came or went.",
+    "An event about an API key, a project, a user, an invite or a service account.",
     sql="""
         WITH areas(area) AS (
             VALUES
-                ('api_key'), ('project'), ('user'), ('service_account'), ('tenant.user'), ('tenant.service_account')
+                ('api_key'), ('project'), ('user'), ('invite'), ('tenant.user'), ('tenant.membership'),
+                ('service_account'), ('tenant.service_account')
         ),
         kinds AS (
             SELECT DISTINCT events.type AS type, events.area AS area, coalesce(effect, 'other') AS effect
             FROM events
             JOIN areas ON areas.area = events.area
             LEFT JOIN catalogue ON catalogue.type = events.type
-            WHERE events.area IN ('api_key', 'project') OR effect IN ('grant', 'revoke', 'delete')
+            WHERE events.area IN ('api_key', 'project') OR effect IN ('create', 'change', 'grant', 'revoke', 'delete')
         )
         SELECT
             events.id AS id,
@@ -38,9 +39,13 @@ _OF_KEYS_AND_PEOPLE = Relation(
             effect,
             project_id,
             resource_id,
+            actor_kind,
             actor_id,
             actor_email,
             coalesce(actor_email, actor_id, actor_api_key_id) AS actor,
+            detail_data_email,
+            detail_data_role,
+            detail_changes_requested_role,
             CASE WHEN left(kinds.area, 7) = 'tenant.' THEN detail END AS payload,
             coalesce(detail_changes_requested_scopes, detail_data_scopes) AS scopes
         FROM events JOIN kinds ON kinds.type = events.type
@@ -124,8 +129,8 @@ _MEMBERSHIP_EVENTS = replace(
     """,
 )
 
-KEYS_AND_PEOPLE = (_OF_KEYS_AND_PEOPLE, _KEY_EVENTS, LIVING_KEYS)
-"""The relations that tell which keys live and who was removed, each of which names those before it."""
+KEYS_AND_PEOPLE = (_OF_KEYS_AND_PEOPLE, _KEY_EVENTS, LIVING_KEYS, _MEMBERSHIP_EVENTS, MEMBERSHIPS)
+"""The relations that tell which keys live, who was removed and who came back, each of which names those before it."""
 
 ALL_THEY_HAVE = (_OF_ALL_THEY_HAVE, _KEY_EVENTS, LIVING_KEYS, _MEMBERSHIP_EVENTS, MEMBERSHIPS)
 """The relations that tell which keys live, who was removed and what was theirs, each of which names those before it."""

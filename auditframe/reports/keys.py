@@ -185,12 +185,13 @@ def orphaned_keys(*, as_of: Moment = None) -> str:
     One row for each key that is alive and each of its people that was removed and did not come back, the severest
     first, then the longest orphaned; effective_at is the removal. The owner is in whose name the key acts, which only
     an event that the key caused can tell. The severity is high, but medium if a creator left whose key acts for
-    somebody else, or if the removal of a user names another project than the key's: it may be from that alone. Removals
-    name an id. The id of a creator who is known by e-mail address alone is learned from other events, unless these
-    give the address several ids. OpenAI documents no payload of the tenant's: a removal there is assumed to name whom
-    as user_id or user.id, else as id. A key is alive while no event deletes it and none archives or deletes its
-    project; whether OpenAI ends a key together with its owner, without such an event, the specification does not say.
-    Who was removed before the source begins is not known.
+    somebody else, or if the removal of a user names another project than the key's: it may be from that alone. Somebody
+    comes back when added again or, as in members_as_of, by accepting an invite. Removals name an id. The id of a
+    creator who is known by e-mail address alone is learned from other events, unless these give the address several
+    ids. OpenAI documents no payload of the tenant's: a removal there is assumed to name whom as user_id or user.id,
+    else as id. A key is alive while no event deletes it and none archives or deletes its project; whether OpenAI ends a
+    key together with its owner, without such an event, the specification does not say. Who was removed before the
+    source begins is not known.
 
     Args:
         as_of: When keys must be alive; later events are left out. None for the time of the newest event.
@@ -210,6 +211,10 @@ def orphaned_keys(*, as_of: Moment = None) -> str:
             WHERE area IN ('user', 'service_account', 'tenant.user', 'tenant.service_account')
                 AND effect IN ('grant', 'revoke', 'delete')
                 AND effective_at <= as_of
+            UNION ALL
+            SELECT id, effective_at, effect, project_id, user_id
+            FROM memberships CROSS JOIN moment
+            WHERE invited AND effective_at <= as_of
         ),
         removals AS (
             SELECT * FROM moves
@@ -229,6 +234,7 @@ def orphaned_keys(*, as_of: Moment = None) -> str:
             FROM events
             WHERE actor_id IS NOT NULL
                 AND lower(actor_email) IN (SELECT creator_email FROM living_keys WHERE creator_id IS NULL)
+                AND effective_at <= coalesce(CAST($as_of AS TIMESTAMPTZ), CAST('9999-12-31' AS TIMESTAMPTZ))
         ),
         behind AS (
             SELECT key_id, 'owner' AS part, owner AS actor, owner_id AS person, CAST(NULL AS VARCHAR) AS named_id,
