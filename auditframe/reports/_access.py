@@ -41,10 +41,23 @@ PRIVILEGES = Relation(
     _read_privileges,
 )
 
+NAMES = Relation(
+    "names",
+    {"user_id": pa.string(), "email": pa.string(), "first_at": _INSTANT, "last_at": _INSTANT},
+    "A user and an e-mail address that the user acted with, or null for without one, and when first and last.",
+    sql="""
+        SELECT actor_id AS user_id, actor_email AS email, min(effective_at) AS first_at, max(effective_at) AS last_at
+        FROM events
+        WHERE actor_kind = 'user' AND actor_id IS NOT NULL
+        GROUP BY actor_id, actor_email
+    """,
+)
+
 PEOPLE = Relation(
     "people",
     {"user_id": pa.string(), "email": pa.string()},
     "A user that acted, with the e-mail address last seen.",
+    needs=(NAMES,),
     sql="""
         SELECT user_id, email
         FROM (
@@ -52,12 +65,7 @@ PEOPLE = Relation(
                 user_id,
                 email,
                 row_number() OVER (PARTITION BY user_id ORDER BY email IS NULL, last_at DESC, email) AS nth
-            FROM (
-                SELECT actor_id AS user_id, actor_email AS email, max(effective_at) AS last_at
-                FROM events
-                WHERE actor_kind = 'user' AND actor_id IS NOT NULL
-                GROUP BY actor_id, actor_email
-            ) AS seen
+            FROM names
         ) AS ranked
         WHERE nth = 1
     """,

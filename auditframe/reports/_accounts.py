@@ -10,7 +10,13 @@ from auditframe.reports._access import MEMBERSHIP_EVENTS, MEMBERSHIPS
 from auditframe.reports._keys import KEY_EVENTS, LIVING_KEYS
 from auditframe.reports._relations import Relation
 
-_COLUMNS = {**MEMBERSHIP_EVENTS.columns, "scopes": KEY_EVENTS.columns["scopes"], "principal_id": pa.string()}
+_COLUMNS = {
+    **MEMBERSHIP_EVENTS.columns,
+    "about": pa.string(),
+    "scopes": KEY_EVENTS.columns["scopes"],
+    "principal_id": pa.string(),
+    "role_id": pa.string(),
+}
 
 # Kinds of events are looked up first, so that rows are found by their type alone. Events about keys and projects count
 # even where the catalogue does not know what they do.
@@ -56,19 +62,25 @@ _OF_ALL_THEY_HAVE = Relation(
     "account_events",
     _COLUMNS,
     "An event about an API key, a project, a user, an invite, a service account or a role's assignment; of "
-    "assignments and of groups, what was given to users who were removed, and what was taken back from anybody.",
+    "assignments and of groups, what was given to users who were removed, and what was taken back from anybody; of "
+    "roles and of groups themselves, that they were deleted.",
     sql="""
-        WITH areas(area) AS (
+        WITH areas(area, about) AS (
             VALUES
-                ('api_key'), ('project'), ('user'), ('invite'), ('tenant.user'), ('tenant.membership'),
-                ('service_account'), ('role.assignment'), ('tenant.group.member')
+                ('api_key', 'key'), ('project', 'key'),
+                ('user', 'account'), ('tenant.user', 'account'), ('tenant.membership', 'account'),
+                ('service_account', 'account'), ('tenant.service_account', 'account'), ('invite', 'account'),
+                ('role.assignment', 'assignment'), ('tenant.role_assignment', 'assignment'),
+                ('tenant.resource_role_assignment', 'assignment'), ('tenant.group.member', 'member'),
+                ('role', 'giver'), ('tenant.custom_role', 'giver'), ('group', 'giver'), ('tenant.group', 'giver')
         ),
         kinds AS (
-            SELECT DISTINCT events.type AS type, events.area AS area, coalesce(effect, 'other') AS effect
+            SELECT DISTINCT events.type AS type, events.area AS area, about, coalesce(effect, 'other') AS effect
             FROM events
             JOIN areas ON areas.area = events.area
             LEFT JOIN catalogue ON catalogue.type = events.type
-            WHERE events.area IN ('api_key', 'project') OR effect IN ('create', 'change', 'grant', 'revoke', 'delete')
+            WHERE about = 'key' OR effect = 'delete'
+                OR (about <> 'giver' AND effect IN ('create', 'change', 'grant', 'revoke'))
         ),
         removed AS (
             SELECT DISTINCT resource_id AS user_id
@@ -80,6 +92,7 @@ _OF_ALL_THEY_HAVE = Relation(
                 events.id AS id,
                 effective_at,
                 kinds.area AS area,
+                about,
                 effect,
                 project_id,
                 resource_id,
@@ -94,14 +107,25 @@ _OF_ALL_THEY_HAVE = Relation(
                 coalesce(detail_changes_requested_scopes, detail_data_scopes) AS scopes,
                 CASE
                     WHEN kinds.area = 'role.assignment' THEN detail_principal_id
-                    WHEN kinds.area = 'tenant.group.member'
+                    WHEN about = 'assignment' THEN coalesce(detail_principal_id, TRY(detail ->> '$.user_id'))
+                    WHEN about = 'member'
                         THEN coalesce(TRY(detail ->> '$.user_id'), TRY(detail ->> '$.member_id'), detail_principal_id)
-                END AS principal_id
+                END AS principal_id,
+                CASE
+                    WHEN about = 'assignment' THEN coalesce(
+                        detail_role_id,
+                        CASE
+                            WHEN left(resource_id, 16) = 'role_assignment_'
+                                AND right(resource_id, length(detail_principal_id) + 1) = '_' || detail_principal_id
+                                THEN substring(resource_id, 17, length(resource_id) - 17 - length(detail_principal_id))
+                        END
+                    )
+                END AS role_id
             FROM events JOIN kinds ON kinds.type = events.type
         )
         SELECT * FROM looked
-        WHERE area NOT IN ('role.assignment', 'tenant.group.member')
-            OR (area = 'role.assignment' AND effect IN ('delete', 'revoke'))
+        WHERE about NOT IN ('assignment', 'member')
+            OR (about = 'assignment' AND effect IN ('delete', 'revoke'))
             OR principal_id IN (SELECT user_id FROM removed)
     """,
 )

@@ -168,7 +168,8 @@ class Report(Generic[P]):
 
     @property
     def _every_sql(self) -> str:
-        return "\n".join([self._sql, *(relation.sql or "" for relation in self.relations)])
+        asked = [each.sql or "" for relation in self.relations for each in (*relation.needs, relation)]
+        return "\n".join([self._sql, *asked])
 
     @property
     def _text(self) -> str:

@@ -122,9 +122,13 @@ def offboarding_gaps(*, as_of: Moment = None) -> str:
     One row for each removal and each kind of thing left behind: events that the user caused after it (critical);
     API keys that the user made, or that act for the user, and that are alive (high); service accounts that the user
     made, invites that the user sent and that are open, role assignments to the user, and groups of the tenant with
-    the user in it (medium). Signing out and failing to sign in are no events of this kind. Who came back is asked for
-    events up to the return only. A removal from a project, or from a tenant, is not one from the organization. A
-    service account that lives on is no fault by itself, but somebody else should answer for it.
+    the user in it (medium). Signing out and failing to sign in are no events of this kind. An assignment ends with its
+    role and a membership with its group, where events tell which these are and that they were deleted. Who came back
+    is asked for events up to the return only. A removal from a project, or from a tenant, is not one from the
+    organization. Removals name an id. Who made a key or service account, or sent an invite, and is known by e-mail
+    address alone, is the user whom other events give that address, unless it is several; orphaned_keys names such an
+    event. A service account that lives on is no fault by itself, but somebody else should answer for it. Tenant events
+    have no documented payload: group_id, else id, is read as the group, and user_id as who received a role.
 
     Args:
         as_of: The moment; None for that of the newest event.
@@ -166,49 +170,80 @@ def offboarding_gaps(*, as_of: Moment = None) -> str:
             FROM removals LEFT JOIN people ON people.user_id = removals.user_id
             WHERE nth = 1
         ),
-        areas(area, left_behind) AS (
+        addresses AS (
+            -- Whose an e-mail address is, where events give it one id.
+            SELECT lower(email) AS email, min(user_id) AS user_id
+            FROM names CROSS JOIN moment
+            WHERE first_at <= at_last
+            GROUP BY lower(email)
+            HAVING min(user_id) = max(user_id)
+        ),
+        areas(area, left_behind, gives) AS (
             VALUES
-                ('service_account', 'service accounts'),
-                ('invite', 'invites'),
-                ('role.assignment', 'assignments'),
-                ('tenant.group.member', 'groups')
+                ('service_account', 'service accounts', false), ('tenant.service_account', 'service accounts', false),
+                ('invite', 'invites', false),
+                ('role.assignment', 'assignments', false), ('tenant.role_assignment', 'assignments', false),
+                ('tenant.resource_role_assignment', 'assignments', false),
+                ('role', 'assignments', true), ('tenant.custom_role', 'assignments', true),
+                ('tenant.group.member', 'groups', false),
+                ('group', 'groups', true), ('tenant.group', 'groups', true)
         ),
         named AS (
             SELECT
                 id,
                 effective_at,
                 left_behind,
+                gives,
                 effect IN ('create', 'grant') AND NOT (left_behind = 'invites' AND effect = 'grant') AS begins,
-                coalesce(CASE WHEN left_behind = 'groups' THEN TRY(payload ->> '$.group_id') END, resource_id) AS thing,
-                CASE WHEN left_behind IN ('assignments', 'groups') THEN principal_id ELSE actor_id END AS user_id
+                coalesce(
+                    CASE WHEN left_behind = 'groups' THEN TRY(payload ->> '$.group_id') END, resource_id, role_id
+                ) AS thing,
+                role_id,
+                left_behind = 'groups' OR resource_id IS NULL AS is_shared,
+                CASE
+                    WHEN left_behind IN ('assignments', 'groups') THEN principal_id
+                    ELSE coalesce(actor_id, addresses.user_id)
+                END AS user_id
             FROM account_events
             JOIN areas ON areas.area = account_events.area
+            LEFT JOIN addresses ON actor_id IS NULL AND addresses.email = lower(actor_email)
             CROSS JOIN moment
             WHERE effect IN ('create', 'grant', 'delete', 'revoke') AND effective_at <= at_last
         ),
         things AS (
-            SELECT *, CASE WHEN left_behind = 'groups' THEN user_id ELSE '' END AS inside
+            SELECT *, CASE WHEN is_shared AND NOT gives THEN user_id ELSE '' END AS inside
             FROM named
-            WHERE (NOT begins AND left_behind <> 'groups') OR user_id IN (SELECT user_id FROM leavers)
+            WHERE (NOT begins AND NOT is_shared) OR gives OR user_id IN (SELECT user_id FROM leavers)
         ),
         owned AS (
-            SELECT id, effective_at, left_behind, thing, user_id, inside FROM things WHERE begins
+            SELECT id, effective_at, left_behind, thing, user_id, inside,
+                CASE left_behind WHEN 'groups' THEN thing WHEN 'assignments' THEN role_id END AS given_by
+            FROM things
+            WHERE begins
             UNION ALL
-            SELECT since_id, since, 'keys', key_id, creator_id, '' FROM living_keys
+            SELECT since_id, since, 'keys', key_id, coalesce(creator_id, addresses.user_id), '', NULL
+            FROM living_keys LEFT JOIN addresses ON creator_id IS NULL AND addresses.email = creator_email
             UNION ALL
-            SELECT since_id, since, 'keys', key_id, owner_id, '' FROM living_keys
+            SELECT since_id, since, 'keys', key_id, owner_id, '', NULL FROM living_keys
             WHERE owner_id IS DISTINCT FROM creator_id
         ),
         left_over AS (
-            SELECT removal_id, left_at, left_behind, thing, id, effective_at
+            SELECT DISTINCT removal_id, left_at, left_behind, thing, id, effective_at
             FROM owned JOIN leavers ON leavers.user_id = owned.user_id
             WHERE back_id IS NULL AND thing IS NOT NULL AND NOT EXISTS (
                 SELECT 1 FROM things AS ends
                 WHERE NOT ends.begins
+                    AND NOT ends.gives
                     AND ends.left_behind = owned.left_behind
                     AND ends.thing = owned.thing
                     AND ends.inside = owned.inside
                     AND (ends.effective_at, ends.id) >= (owned.effective_at, owned.id)
+            ) AND NOT EXISTS (
+                SELECT 1 FROM things AS ends
+                WHERE ends.gives
+                    AND ends.left_behind = owned.left_behind
+                    AND ends.thing = owned.given_by
+                    AND (ends.effective_at, ends.id) > (owned.effective_at, owned.id)
             )
             UNION ALL
             SELECT removal_id, left_at, 'events', events.type, events.id, effective_at
@@ -218,7 +253,8 @@ def offboarding_gaps(*, as_of: Moment = None) -> str:
             WHERE (effective_at, events.id) > (left_at, removal_id)
                 AND effective_at <= coalesce(CAST($as_of AS TIMESTAMPTZ), CAST('9999-12-31' AS TIMESTAMPTZ))
                 AND (back_at IS NULL OR (effective_at, events.id) < (back_at, back_id))
-                AND coalesce(effect, 'other') NOT IN ('login_failed', 'logout')
+                AND coalesce(effect, 'other') <> 'login_failed'
+                AND area <> 'logout'
         ),
         gathered AS (
             SELECT
