@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import glob
 import gzip
+import io
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 import pyarrow as pa
@@ -29,7 +30,23 @@ class _Content(Protocol):
     """What is in a file; ``read`` returns nothing only at the end."""
 
     def read(self, size: int = ..., /) -> bytes: ...
-    def close(self) -> None: ...
+
+
+class _FromItsStart(io.RawIOBase):
+    """A file that cannot be rewound, such as a pipe, with the bytes that were already read from it."""
+
+    def __init__(self, start: bytes, rest: io.BufferedReader) -> None:
+        self._start, self._rest = start, rest
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        if not self._start:
+            return self._rest.readinto(buffer)
+        read, self._start = self._start[: len(buffer)], self._start[len(buffer) :]
+        buffer[: len(read)] = read
+        return len(read)
 
 
 def read_pages(sources: Iterable[str | Path]) -> Iterator[Page]:
@@ -37,7 +54,8 @@ def read_pages(sources: Iterable[str | Path]) -> Iterator[Page]:
 
     Args:
         sources: Files, or globs (``**`` goes into folders). A file holds one JSON page, an array of events or pages,
-            or JSON lines of either, plain or compressed with gzip or zstd; its first bytes tell, not its name.
+            or JSON lines of either, plain or compressed with gzip or zstd; its first bytes tell, not its name. Each is
+            opened once, so that it may be a pipe.
 
     Yields:
         The events of each file in turn, files of a glob by name; a file of lines in blocks.
@@ -48,7 +66,7 @@ def read_pages(sources: Iterable[str | Path]) -> Iterator[Page]:
     """
     for path in expand(sources):
         try:
-            with contextlib.closing(_opened(path)) as content:
+            with _opened(path) as content:
                 for offset, block in _blocks(content):
                     yield _parsed(block, path, offset)
         except (OSError, EOFError, zlib.error) as error:
@@ -74,15 +92,26 @@ def expand(sources: Iterable[str | Path]) -> Iterator[Path]:
         yield from (Path(name) for name in found if not Path(name).is_dir())
 
 
-def _opened(path: Path) -> _Content:
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[_Content]:
     """Open a file for reading what is in it, whatever it is compressed with."""
     with path.open("rb") as file:
         start = file.read(len(_ZSTD))
-    if start.startswith(_GZIP):
-        return gzip.open(path, "rb")
-    if start == _ZSTD:
-        return pa.CompressedInputStream(pa.OSFile(str(path), "rb"), "zstd")
-    return path.open("rb")
+        whole = _rewound(file, start)
+        if start.startswith(_GZIP):
+            with gzip.GzipFile(fileobj=whole) as content:
+                yield content
+        elif start == _ZSTD:
+            yield pa.CompressedInputStream(pa.PythonFile(whole, "r"), "zstd")
+        else:
+            yield whole
+
+
+def _rewound(file: io.BufferedReader, start: bytes) -> io.BufferedReader:
+    if not file.seekable():
+        return io.BufferedReader(_FromItsStart(start, file))
+    file.seek(0)
+    return file
 
 
 def _blocks(content: _Content) -> Iterator[tuple[int, bytes]]:

@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 
 from auditframe.catalogue import SCOPES, lookup
 from auditframe.client import Client, Filters
-from auditframe.errors import AuditFrameWarning, AuthError, RequestError
-from auditframe.files import read_pages
+from auditframe.errors import AuditFrameWarning, AuthError, FileError, RequestError
+from auditframe.files import expand, read_pages
 from auditframe.flatten import Flattened, flatten_texts, join_flattened
 from auditframe.lake.merge import in_order, sort_arrivals
 from auditframe.parallel import ahead
@@ -175,13 +175,16 @@ def read_events(sources: Iterable[str | Path]) -> Flattened:
 
 
 def check_files(sources: Iterable[str | Path]) -> None:
-    """Read files to their ends and keep nothing.
+    """Read files to their ends and keep nothing, before they are read again.
 
     Raises:
-        FileError: A file is missing, cut short or not JSON.
+        FileError: A file is missing, cut short or not JSON, or it can be read only once.
     """
-    for _ in read_pages(sources):
-        pass
+    for path in expand(sources):
+        if not path.is_file():
+            raise FileError(f"{path} is a pipe, and can be read only once. Write it to a file first.", path=path)
+        for _ in read_pages([path]):
+            pass
 
 
 def read_batches(sources: Iterable[str | Path]) -> Iterator[Flattened]:

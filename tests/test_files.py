@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -50,6 +52,21 @@ def _events(*sources: object) -> list[bytes]:
     return [event for page in read_pages(map(str, sources)) for event in page.events]
 
 
+def _events_from(pipe: Path, data: bytes, *, piece_bytes: int = 1 << 20) -> list[bytes]:
+    """Return the events of a pipe into which data are written, so many bytes at once."""
+
+    def write() -> None:
+        with pipe.open("wb", buffering=0) as file:
+            for offset in range(0, len(data), piece_bytes):
+                file.write(data[offset : offset + piece_bytes])
+
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(write)
+        events = _events(pipe)
+        writing.result()
+    return events
+
+
 @pytest.mark.parametrize("pack", PACKINGS)
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_and_packing_gives_the_events(form: str, pack: str, tmp_path: Path) -> None:
@@ -58,6 +75,24 @@ def test_every_form_and_packing_gives_the_events(form: str, pack: str, tmp_path:
 
     ids = [json.loads(event)["id"] for event in _events(path)]
     assert ids == [f"e{n}" for n in range(1 if form == "one event" else 7)]
+
+
+@pytest.mark.parametrize("pack", PACKINGS)
+@pytest.mark.parametrize("form", ["page", "lines", "one event"])
+def test_a_pipe_gives_every_event_though_it_can_be_read_only_once(form: str, pack: str, tmp_path: Path) -> None:
+    path = tmp_path / "export"
+    os.mkfifo(path)
+    data = PACKINGS[pack](FORMS[form])
+
+    assert _events_from(path, data) == (EVENTS[:1] if form == "one event" else EVENTS)
+
+
+def test_a_pipe_is_read_to_its_end_however_slowly_it_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "BLOCK_BYTES", 64)
+    path = tmp_path / "export"
+    os.mkfifo(path)
+
+    assert _events_from(path, FORMS["lines"], piece_bytes=1) == EVENTS
 
 
 @pytest.mark.parametrize("block_bytes", [1, 30, 64, 1000])

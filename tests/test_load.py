@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import warnings
 from datetime import UTC, datetime
@@ -215,6 +216,13 @@ def test_files_that_end_in_the_middle_are_told_before_they_are_used(export: Path
     check_files([export])
     with pytest.raises(FileError, match="cut short"):
         check_files([export, cut])
+
+
+def test_a_pipe_is_refused_by_what_reads_a_file_twice(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "export")
+
+    with pytest.raises(FileError, match=r"is a pipe, and can be read only once\. Write it to a file first"):
+        check_files([tmp_path / "export"])
 
 
 def test_files_say_the_scope_that_lists_the_type(tmp_path: Path) -> None:
