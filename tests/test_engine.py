@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import tempfile
+import traceback
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -94,6 +95,51 @@ def test_memory_that_does_not_suffice_is_named(tmp_path: Path, monkeypatch: pyte
 
     with pytest.raises(ReportError, match="Raise AUDITFRAME_MEMORY_LIMIT, or ask for a shorter window"):
         lake.arrow(SORTED_ALL)
+
+
+@pytest.mark.parametrize(
+    ("sql", "told"),
+    [
+        ("CAST(raw AS INT)", "Conversion Error, LINE 1: SELECT CAST(raw AS INT) FROM events."),
+        ("raw::TIMESTAMP", "Conversion Error, LINE 1: SELECT raw::TIMESTAMP FROM events."),
+        ("effective_at AT TIME ZONE raw", "Not implemented Error."),
+        ("date_part(raw, effective_at)", "Conversion Error."),
+        ("error(raw)", "Invalid Input Error."),
+        ("error('no' || chr(10) || 'LINE 1: ' || raw)", "Invalid Input Error."),
+        ("json_extract('{}', '$[' || raw)", "Invalid Input Error."),
+        ("list_transform([1], lambda x: error(raw))", "Invalid Input Error."),
+        ("regexp_matches('a', raw || '(')", "Invalid Input Error."),
+        ("strptime(raw, '%d')", "Invalid Input Error."),
+        ("(SELECT error(raw) FROM events)", "Invalid Input Error."),
+    ],
+)
+def test_no_text_of_an_event_stands_in_a_refusal(sql: str, told: str, lake_of_days: Lake) -> None:
+    with pytest.raises(ReportError) as caught:
+        lake_of_days.arrow(f"SELECT {sql} FROM events")  # noqa: S608 - what fails is what is tested
+    shown = "".join(traceback.format_exception(caught.value))
+
+    assert "role-" not in shown
+    assert "xxx" not in shown
+    assert told in str(caught.value)
+    assert "TRY_CAST" in str(caught.value)
+
+
+def test_no_text_of_an_event_stands_in_the_refusal_of_what_is_asked_first(lake_of_days: Lake) -> None:
+    with pytest.raises(ReportError) as caught:
+        lake_of_days.events.arrow("SELECT * FROM before", first={"before": ("SELECT error(raw) AS e FROM events", {})})
+
+    assert "role-" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_what_is_wrong_with_the_sql_alone_is_told_in_the_words_of_the_engine(lake_of_days: Lake) -> None:
+    for sql, told in (
+        ("SELEC 1", 'syntax error at or near "SELEC"'),
+        ("SELECT typ FROM events", 'Referenced column "typ" not found'),
+        ("SELECT nextval(raw) FROM events", "must be a constant expression"),
+        ("SELECT (SELECT id FROM events)", "More than one row returned by a subquery used as an expression"),
+    ):
+        with pytest.raises(ReportError, match=f"The engine refuses this SQL.*{told}"):
+            lake_of_days.arrow(sql)
 
 
 @pytest.mark.skipif(missing() is not None, reason=missing() or "")

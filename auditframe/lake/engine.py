@@ -40,6 +40,13 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
 _NOTHING = pa.table({})
 _PATTERN = re.compile(r"[*?\[]|^~")
 
+_SAYS_NO_EVENT = "More than one row returned by a subquery used as an expression"
+"""What the engine says of a mistake in SQL that only shows while it reads events, and that holds nothing of them."""
+
+
+class PlanError(duckdb.Error):
+    """The engine refuses a question before it reads an event, so that its words are about the SQL alone."""
+
 
 class Engine:
     """Answers one question after the other; get one from `open_engine`.
@@ -67,18 +74,38 @@ class Engine:
 
         Raises:
             ReportError: The text is not one SELECT.
-            duckdb.Error: The engine refuses it.
+            PlanError: The engine refuses the text.
+            duckdb.Error: The engine fails at the events, and its words may hold their text.
         """
         self._see(span)
         self._ask_first(first, self._put_beside(beside))
         query, params = question
-        kinds = [statement.type for statement in self._connection.extract_statements(query)]
+        try:
+            kinds = [statement.type for statement in self._connection.extract_statements(query)]
+        except duckdb.Error as error:
+            raise PlanError(str(error)) from None
         if kinds != [duckdb.StatementType.SELECT]:
             raise ReportError(
                 "Only one SELECT can be asked; a lake changes by snapshots and imports alone.", report=None
             )
-        answer: pa.Table = self._connection.sql(query, params=dict(params)).to_arrow_table()
+        with self._planned(question):
+            answer: pa.Table = self._connection.sql(query, params=dict(params)).to_arrow_table()
         return answer
+
+    @contextlib.contextmanager
+    def _planned(self, question: Question) -> Iterator[None]:
+        """Tell, when a SELECT fails, whether it does so without the events, too."""
+        try:
+            yield
+        except duckdb.OutOfMemoryException:
+            raise
+        except duckdb.Error:
+            query, params = question
+            try:
+                self._connection.execute(f"EXPLAIN {query}", dict(params))
+            except duckdb.Error as error:
+                raise PlanError(str(error)) from None
+            raise
 
     def _see(self, span: Window) -> None:
         if span == self._span:
@@ -111,7 +138,8 @@ class Engine:
         self._keep_first(questions.keys() - changed)
         for name, (sql, params) in questions.items():
             if name not in self._first:
-                self._connection.execute(f"CREATE TEMP TABLE {name} AS {sql}", dict(params))
+                with self._planned((sql, params)):
+                    self._connection.execute(f"CREATE TEMP TABLE {name} AS {sql}", dict(params))
                 self._first[name] = (sql, params)
 
     def _keep_first(self, names: Collection[str]) -> None:
@@ -181,14 +209,32 @@ def _limit_memory(connection: duckdb.DuckDBPyConnection, thread_mb: int | None) 
         ) from error
 
 
-def refusal(error: duckdb.Error) -> str:
-    """Say in a line what the engine refuses, and what helps."""
+def refusal(error: duckdb.Error, query: str) -> ReportError:
+    """Say in a line what the engine refuses, and what helps.
+
+    Args:
+        error: What the engine raised; unless it is a `PlanError`, a text of an event may stand in it anywhere.
+        query: The question.
+    """
     if isinstance(error, duckdb.OutOfMemoryException):
-        return (
-            f"The engine's memory does not suffice. Raise {MEMORY_LIMIT}, or ask for a shorter window. "
-            f"{_first_line(error)}"
-        )
-    return f"The engine refuses this SQL. {_first_line(error)}"
+        message = f"The engine's memory does not suffice. Raise {MEMORY_LIMIT}, or ask for a shorter window."
+        return ReportError(f"{message} {_first_line(error)}", report=None)
+    if isinstance(error, PlanError | duckdb.IOException):  # of files, the engine reads and writes its own alone
+        return ReportError(f"The engine refuses this SQL. {_first_line(error)}", report=None)
+    kind, _, words = str(error).partition(": ")
+    if words.startswith(_SAYS_NO_EVENT):
+        return ReportError(f"The engine refuses this SQL. {kind}: {_SAYS_NO_EVENT}", report=None)
+    return ReportError(
+        f"The engine fails at an event with this SQL. {', '.join([kind, *_own_line(words, query)])}. What the event "
+        "holds is left out; TRY(...) and TRY_CAST make null of what fails.",
+        report=None,
+    )
+
+
+def _own_line(words: str, query: str) -> list[str]:
+    """Return the line of the question that the engine points at, if it does; a text of an event may look like one."""
+    places: list[tuple[str, str]] = re.findall(r"^(LINE \d+: )(.*)$", words, re.MULTILINE)
+    return [head + sql for head, sql in places[-1:] if sql.removeprefix("...").removesuffix("...") in query]
 
 
 def _first_line(error: duckdb.Error) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from auditframe.errors import LakeCorruptError, LakeLockedError, ReportError
+from auditframe.errors import LakeCorruptError, LakeLockedError
 from auditframe.lake.engine import MEMORY_LIMIT, open_engine, refusal
 from auditframe.lake.parquet import read_partition
 from auditframe.schema import COLUMN_NAMES, arrow_schema
@@ -100,7 +100,7 @@ class Events:
             except duckdb.Error as error:
                 if self._stamps() == before:
                     self._check_files()
-                    raise ReportError(refusal(error), report=None) from error
+                    raise refusal(error, query) from None  # a traceback shows no event either
             else:
                 if self._stamps() == before:
                     return answer
