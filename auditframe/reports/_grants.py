@@ -67,40 +67,35 @@ GRANTS = Relation(
             FROM (SELECT DISTINCT role_id FROM access_facts) AS named
             JOIN privileges ON kind = 'role_id' AND regexp_matches(lower(role_id), pattern)
         ),
-        marked AS (
-            SELECT
-                id,
-                effective_at,
-                CASE area WHEN 'tenant.membership' THEN 'tenant.user' ELSE area END AS area,
-                left(area, 7) = 'tenant.' AS is_tenant,
-                effect IN ('grant', 'create', 'change') AS grants,
-                effect IN ('delete', 'revoke') OR (
-                    about IN ('user', 'service_account')
-                    AND facts.role IS NOT NULL
-                    AND risky_roles.role IS NULL
-                ) AS ends,
-                -- A service account is deleted as a whole, a user only where no project is named.
-                about = 'service_account' AND effect = 'delete'
-                    OR about = 'user' AND effect = 'revoke' AND project_id IS NULL AS removes,
-                CASE about
-                    WHEN 'member' THEN group_id || ' ' || subject_id
-                    WHEN 'assignment' THEN resource_id
-                    ELSE subject_id || ' ' || coalesce(project_id, '')
-                END AS thing,
-                coalesce(subject_id, principal_id) AS holder
-            FROM access_facts AS facts LEFT JOIN risky_roles ON risky_roles.role = facts.role
-            WHERE about IN ('user', 'service_account', 'assignment') OR (
-                about = 'member'
-                AND group_id IN (SELECT group_id FROM access_facts WHERE about = 'member' AND effect = 'grant')
-            )
-        ),
         taken_back AS (
+            -- What does not tell what it is about ends nothing.
             SELECT
                 id,
                 grants,
                 first_value(CASE WHEN ends THEN effective_at END IGNORE NULLS) OVER later AS ended_at,
                 first_value(CASE WHEN ends THEN id END IGNORE NULLS) OVER later AS ended_id
-            FROM marked
+            FROM (
+                SELECT
+                    id,
+                    effective_at,
+                    CASE area WHEN 'tenant.membership' THEN 'tenant.user' ELSE area END AS area,
+                    effect IN ('grant', 'create', 'change') AS grants,
+                    effect IN ('delete', 'revoke') OR (
+                        about IN ('user', 'service_account')
+                        AND facts.role IS NOT NULL
+                        AND risky_roles.role IS NULL
+                    ) AS ends,
+                    CASE about
+                        WHEN 'member' THEN group_id || ' ' || subject_id
+                        WHEN 'assignment' THEN resource_id
+                        ELSE subject_id || ' ' || coalesce(project_id, '')
+                    END AS thing
+                FROM access_facts AS facts LEFT JOIN risky_roles ON risky_roles.role = facts.role
+                WHERE about IN ('user', 'service_account', 'assignment') OR (
+                    about = 'member'
+                    AND group_id IN (SELECT group_id FROM access_facts WHERE about = 'member' AND effect = 'grant')
+                )
+            ) AS marked
             WHERE thing IS NOT NULL
             WINDOW later AS (
                 PARTITION BY area, thing
@@ -108,14 +103,33 @@ GRANTS = Relation(
                 ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
             )
         ),
+        removals AS (
+            -- A service account is deleted as a whole, a user removed as a whole only where no project is named.
+            SELECT id, effective_at, subject_id AS holder, left(area, 7) = 'tenant.' AS is_tenant
+            FROM access_facts
+            WHERE (about = 'service_account' AND effect = 'delete')
+                OR (about = 'user' AND effect = 'revoke' AND project_id IS NULL)
+        ),
         removed AS (
             SELECT
                 id,
                 grants,
-                first_value(CASE WHEN removes THEN effective_at END IGNORE NULLS) OVER later AS ended_at,
-                first_value(CASE WHEN removes THEN id END IGNORE NULLS) OVER later AS ended_id
-            FROM marked
-            WHERE holder IN (SELECT holder FROM marked WHERE removes)
+                first_value(CASE WHEN NOT grants THEN effective_at END IGNORE NULLS) OVER later AS ended_at,
+                first_value(CASE WHEN NOT grants THEN id END IGNORE NULLS) OVER later AS ended_id
+            FROM (
+                SELECT
+                    id,
+                    effective_at,
+                    coalesce(subject_id, principal_id) AS holder,
+                    left(area, 7) = 'tenant.' AS is_tenant,
+                    true AS grants
+                FROM access_facts
+                WHERE about IN ('user', 'service_account', 'assignment', 'member')
+                    AND effect IN ('grant', 'create', 'change')
+                    AND coalesce(subject_id, principal_id) IN (SELECT holder FROM removals)
+                UNION ALL
+                SELECT id, effective_at, holder, is_tenant, false FROM removals WHERE holder IS NOT NULL
+            ) AS known
             WINDOW later AS (
                 PARTITION BY is_tenant, holder
                 ORDER BY effective_at, id
@@ -124,11 +138,7 @@ GRANTS = Relation(
         ),
         ended AS (
             -- Each grant with the first event that takes it back, or removes who holds it.
-            -- What does not tell what it is about ends nothing.
-            SELECT
-                id,
-                min(ended_at) AS ended_at,
-                min_by(ended_id, (ended_at, ended_id)) AS ended_id
+            SELECT id, min(ended_at) AS ended_at, min_by(ended_id, (ended_at, ended_id)) AS ended_id
             FROM (
                 SELECT id, ended_at, ended_id FROM taken_back WHERE grants AND ended_id IS NOT NULL
                 UNION ALL
