@@ -31,8 +31,8 @@ def groups_as_of(*, as_of: Moment = None) -> str:
     first event is no creation is from before the log: it may have members and roles that no event tells. Members are
     known only from the tenant's events, roles from assignments whose principal is a group. An assignment names its
     role by role_id, or by an id of its own that is role_assignment_, the role's id and the principal's id joined by
-    underscores. The payload of tenant events is not documented: group_id, else id, is read as the group, and user_id
-    or member_id as the member.
+    underscores; one that names neither is among the events alone. The payload of tenant events is not documented:
+    group_id, else id, is read as the group, also where a role is given to it, and user_id or member_id as the member.
 
     Args:
         as_of: The moment; None for that of the newest event.
@@ -49,6 +49,7 @@ def groups_as_of(*, as_of: Moment = None) -> str:
                 effect,
                 resource_id,
                 detail_principal_id,
+                detail_principal_type,
                 coalesce(detail_changes_requested_group_name, detail_data_group_name) AS group_name,
                 coalesce(
                     detail_role_id,
@@ -63,10 +64,8 @@ def groups_as_of(*, as_of: Moment = None) -> str:
             WHERE effect IN ('create', 'change', 'delete', 'grant', 'revoke')
                 AND (
                     area IN ('group', 'tenant.group', 'tenant.group.member')
-                    OR (
-                        area IN ('role.assignment', 'tenant.role_assignment', 'tenant.resource_role_assignment')
-                        AND lower(detail_principal_type) = 'group'
-                    )
+                    OR area IN ('tenant.role_assignment', 'tenant.resource_role_assignment')
+                    OR (area = 'role.assignment' AND lower(detail_principal_type) = 'group')
                 )
         ),
         facts AS (
@@ -74,14 +73,17 @@ def groups_as_of(*, as_of: Moment = None) -> str:
                 *,
                 effective_at <= at_last AS past,
                 CASE
-                    WHEN detail_principal_id IS NOT NULL AND area <> 'tenant.group.member' THEN detail_principal_id
+                    WHEN area LIKE '%assignment' THEN coalesce(
+                        CASE WHEN lower(detail_principal_type) = 'group' THEN detail_principal_id END,
+                        TRY(payload ->> '$.group_id')
+                    )
                     ELSE coalesce(TRY(payload ->> '$.group_id'), resource_id)
                 END AS group_id,
                 CASE
                     WHEN area = 'tenant.group.member'
                         THEN coalesce(TRY(payload ->> '$.user_id'), TRY(payload ->> '$.member_id'), detail_principal_id)
                 END AS member_id,
-                CASE WHEN area LIKE '%assignment' THEN resource_id END AS assignment_id,
+                CASE WHEN area LIKE '%assignment' THEN coalesce(resource_id, role_id) END AS assignment_id,
                 coalesce(group_name, TRY(payload ->> '$.name')) AS name
             FROM picked CROSS JOIN moment
         ),
@@ -91,7 +93,8 @@ def groups_as_of(*, as_of: Moment = None) -> str:
                 min_by(effect, (effective_at, id)) <> 'create' AS from_before,
                 max_by(name, (effective_at, id)) FILTER (WHERE past AND name IS NOT NULL) AS name,
                 min(effective_at) FILTER (WHERE past AND effect = 'create') AS created_at,
-                bool_or(area = 'tenant.group' OR area = 'tenant.group.member') AS of_tenant,
+                bool_or(area = 'tenant.group' OR area = 'tenant.group.member')
+                    OR NOT bool_or(left(area, 7) <> 'tenant.') AS of_tenant,
                 coalesce(bool_or(past AND effect = 'delete'), false) AS deleted,
                 bool_or(past) AS seen,
                 list(id ORDER BY effective_at, id) FILTER (WHERE past) AS past_ids,
