@@ -153,7 +153,9 @@ def groups_as_of(*, as_of: Moment = None) -> str:
         ReportColumn(
             "last_role_change_at", "instant", "When its role was last set anew, in UTC; null if it never was."
         ),
-        ReportColumn("deleted_at", "instant", "When it was deleted, in UTC; null if it was not."),
+        ReportColumn(
+            "deleted_at", "instant", "When it was deleted, in UTC; null if it was not, or was made again since."
+        ),
         ReportColumn("keys_used", "texts", "API keys that it acted with, sorted; empty if none is named."),
         ReportColumn("last_event_at", "instant", "When it last caused an event, in UTC; null if it never did."),
         ReportColumn("events_as_actor", "integer", "How many events it caused.", "events"),
@@ -172,8 +174,9 @@ def service_accounts() -> str:
 
     One row for each service account that an event is about or that acts, those from before the log first, then in the
     order of creation. Its event ids are those of the events about it. One that only acts has none, and its creator and
-    role are unknown. The log holds no calls to models, so one without events of its own may still be busy. Service
-    accounts of a tenant have no documented payload: id is read as theirs and role as the role.
+    role are unknown. One that was made again after its deletion is alive, and its last creation counts. The log holds
+    no calls to models, so one without events of its own may still be busy. Service accounts of a tenant have no
+    documented payload: id is read as theirs and role as the role.
     """
     return """
         WITH facts AS (
@@ -206,7 +209,10 @@ def service_accounts() -> str:
                 max_by(actor, nth) FILTER (WHERE effect = 'create') AS created_by,
                 max(effective_at) FILTER (WHERE effect = 'create') AS created_at,
                 max(effective_at) FILTER (WHERE effect = 'change' AND role IS NOT NULL) AS last_role_change_at,
-                max(effective_at) FILTER (WHERE effect = 'delete') AS deleted_at,
+                CASE
+                    WHEN max(nth) FILTER (WHERE effect = 'create') > max(nth) FILTER (WHERE effect = 'delete') THEN NULL
+                    ELSE max(effective_at) FILTER (WHERE effect = 'delete')
+                END AS deleted_at,
                 list(id ORDER BY effective_at, id) AS event_ids
             FROM ranked
             GROUP BY service_account_id
