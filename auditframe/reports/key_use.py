@@ -25,8 +25,9 @@ from auditframe.reports._specs import Bars, Points
 def key_bursts(*, within_minutes: int = 60) -> str:
     """Which API keys were made and deleted again within minutes?
 
-    One row for each key, in the order of creation; actor made it. What the key caused counts from the second in which
-    it was made through the second in which it was deleted, and stands among the event ids. The log holds no calls to
+    One row for each key, in the order of creation; actor made it. A key whose id is made again after its deletion has a
+    row for each such life. What the key caused counts from the second in which it was made through the second in which
+    it was deleted, and stands among the event ids. The log holds no calls to
     models, so a key that caused no event may have been used for those. Keys of the organization's projects only: what
     is managed through the tenant has no documented payload.
 
@@ -41,10 +42,22 @@ def key_bursts(*, within_minutes: int = 60) -> str:
                 effective_at,
                 effect,
                 project_id,
-                coalesce(actor_email, actor_id, actor_api_key_id) AS actor,
-                row_number() OVER (PARTITION BY resource_id, effect ORDER BY effective_at, events.id) AS nth
+                coalesce(actor_email, actor_id, actor_api_key_id) AS actor
             FROM events JOIN catalogue ON catalogue.type = events.type
             WHERE area = 'api_key' AND effect IN ('create', 'delete') AND resource_id IS NOT NULL
+        ),
+        turns AS (
+            -- Within a second, a key is made before it is deleted.
+            SELECT
+                *,
+                lag(effect) OVER (PARTITION BY key_id ORDER BY effective_at, effect, id) AS effect_before,
+                first_value(CASE WHEN effect = 'delete' THEN effective_at END IGNORE NULLS) OVER later AS deleted_at,
+                first_value(CASE WHEN effect = 'delete' THEN id END IGNORE NULLS) OVER later AS deleted_id
+            FROM about
+            WINDOW later AS (
+                PARTITION BY key_id ORDER BY effective_at, effect, id
+                ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING
+            )
         ),
         bursts AS (
             SELECT
@@ -53,46 +66,46 @@ def key_bursts(*, within_minutes: int = 60) -> str:
                 made.effective_at AS created_at,
                 made.actor AS actor,
                 made.project_id AS project_id,
-                gone.id AS deleted_id,
-                gone.effective_at AS deleted_at,
+                made.deleted_id AS deleted_id,
+                made.deleted_at AS deleted_at,
                 gone.actor AS deleted_by,
-                (epoch(gone.effective_at) - epoch(made.effective_at)) / 60 AS lived_minutes
-            FROM about AS made JOIN about AS gone ON gone.key_id = made.key_id
-            WHERE made.effect = 'create' AND made.nth = 1 AND gone.effect = 'delete' AND gone.nth = 1
-                AND epoch(gone.effective_at) - epoch(made.effective_at) BETWEEN 0 AND $within_minutes * 60
+                (epoch(made.deleted_at) - epoch(made.effective_at)) / 60 AS lived_minutes
+            FROM turns AS made JOIN about AS gone ON gone.id = made.deleted_id
+            WHERE made.effect = 'create' AND coalesce(made.effect_before, 'delete') = 'delete'
+                AND epoch(made.deleted_at) - epoch(made.effective_at) <= $within_minutes * 60
         ),
         caused AS (
-            SELECT key_id, events.id AS id, effective_at, events.type AS type
+            SELECT created_id, events.id AS id, effective_at, events.type AS type
             FROM events
             JOIN bursts ON key_id = actor_api_key_id AND effective_at BETWEEN created_at AND deleted_at
         ),
         counted AS (
             SELECT
-                key_id,
+                created_id,
                 count(*) AS events,
                 array_sort(array_agg(DISTINCT type)) AS types,
                 string_agg(DISTINCT type, ', ' ORDER BY type) AS named
             FROM caused
-            GROUP BY key_id
+            GROUP BY created_id
         ),
         evidence AS (
-            SELECT key_id, created_id AS id, created_at AS effective_at FROM bursts
+            SELECT created_id, created_id AS id, created_at AS effective_at FROM bursts
             UNION
-            SELECT key_id, deleted_id, deleted_at FROM bursts
+            SELECT created_id, deleted_id, deleted_at FROM bursts
             UNION
-            SELECT key_id, id, effective_at FROM caused
+            SELECT created_id, id, effective_at FROM caused
         ),
         rested AS (
-            SELECT key_id, list(id ORDER BY effective_at, id) AS event_ids FROM evidence GROUP BY key_id
+            SELECT created_id, list(id ORDER BY effective_at, id) AS event_ids FROM evidence GROUP BY created_id
         )
         SELECT
-            'key_bursts:' || created_id AS finding,
+            'key_bursts:' || bursts.created_id AS finding,
             'medium' AS severity,
             created_at AS effective_at,
             actor,
-            bursts.key_id AS resource_id,
+            key_id AS resource_id,
             event_ids,
-            'The API key ' || bursts.key_id || ' was made by ' || coalesce(actor, 'nobody that is named')
+            'The API key ' || key_id || ' was made by ' || coalesce(actor, 'nobody that is named')
                 || ' and deleted ' || CAST(CAST(floor(lived_minutes) AS BIGINT) AS VARCHAR) || ' minutes later by '
                 || coalesce(deleted_by, 'nobody that is named')
                 || CASE
@@ -106,9 +119,9 @@ def key_bursts(*, within_minutes: int = 60) -> str:
             coalesce(types, CAST([] AS VARCHAR[])) AS types,
             project_id
         FROM bursts
-        JOIN rested ON rested.key_id = bursts.key_id
-        LEFT JOIN counted ON counted.key_id = bursts.key_id
-        ORDER BY created_at, created_id
+        JOIN rested ON rested.created_id = bursts.created_id
+        LEFT JOIN counted ON counted.created_id = bursts.created_id
+        ORDER BY created_at, bursts.created_id
     """
 
 
