@@ -323,12 +323,13 @@ def broad_scope_keys(*, as_of: Moment = None) -> str:
     """Which living API keys may do everything, administer, or write everywhere?
 
     One row for each key that is alive and whose scopes as last asked for include such a scope, the widest first; actor
-    and effective_at are of the event that set them, in either of the two places where OpenAI puts them. A scope is read
-    by its words: all or * at its end gives all; admin, management or owner anywhere gives admin, unless it ends in
-    read; write, manage or delete as its only or second word gives write. Writing in one area, as api.files.write does,
-    is not broad. OpenAI says of such a list only that it holds the scopes allowed for the key, and nothing of a key
-    without one: that is no row here, and api_keys shows its scopes as null. A key is alive while no event deletes it
-    and none archives or deletes its project.
+    and effective_at are of the event that set them, in either of the two places where OpenAI puts them; an earlier
+    event may have made the key as broad before, which change_log shows. A scope is read by its words: all or * at its
+    end gives all; admin, management or owner anywhere gives admin, unless it ends in read; write, manage or delete as
+    its only or second word gives write. Writing in one area, as api.files.write does, is not broad. OpenAI says of such
+    a list only that it holds the scopes allowed for the key, and nothing of a key without one: that is no row here, and
+    api_keys shows its scopes as null. A key is alive while no event deletes it and none archives or deletes its
+    project.
 
     Args:
         as_of: When keys must be alive; later events are left out. None for the time of the newest event.
@@ -369,7 +370,8 @@ def broad_scope_keys(*, as_of: Moment = None) -> str:
                     WHEN 1 THEN ' may do everything'
                     WHEN 2 THEN ' may administer'
                     ELSE ' may write everywhere'
-                END || ' since ' || strftime(scopes_at, '%Y-%m-%d') || ': ' || named || '.' AS why,
+                END || ' by the scopes last asked for, on ' || strftime(scopes_at, '%Y-%m-%d') || ': ' || named || '.'
+                AS why,
             CASE rank WHEN 1 THEN 'all' WHEN 2 THEN 'admin' ELSE 'write' END AS access,
             broad_scopes,
             scopes,
