@@ -229,7 +229,7 @@ class UnknownReportError(ReportError):
 
 
 class ParameterError(ReportError):
-    """A report parameter is unknown or has an unusable value."""
+    """A parameter is unknown or has an unusable value, or SQL is none that the engine understands."""
 
 
 class NotPortableError(ReportError):

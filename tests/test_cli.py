@@ -591,10 +591,34 @@ def test_sql_answers_one_select(lake: Path) -> None:
 
 
 def test_sql_that_changes_something_is_refused_in_one_line(lake: Path) -> None:
-    done = run("sql", "DROP VIEW events", "--lake", lake)
+    for query in ("DROP VIEW events", "DELETE FROM events", "", "SELECT 1; SELECT 2"):
+        done = run("sql", query, "--lake", lake)
+
+        assert done.exit_code == 2
+        assert "Only one SELECT" in only_line(done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("SELEC 1", 'syntax error at or near "SELEC"'),
+        ("SELECT * FROM evnts", 'Did you mean "events"?'),
+        ("SELECT typ FROM events", 'Candidate bindings: "type"'),
+    ],
+)
+def test_sql_that_is_asked_wrongly_is_told_what_may_have_been_meant(query: str, told: str, lake: Path) -> None:
+    done = run("sql", query, "--lake", lake)
+
+    assert done.exit_code == 2
+    assert told in only_line(done.stderr)
+
+
+def test_sql_that_fails_at_an_event_is_no_misuse(lake: Path) -> None:
+    done = run("sql", "SELECT CAST(raw AS INT) FROM events", "--lake", lake)
 
     assert done.exit_code == 1
-    assert "Only one SELECT" in only_line(done.stderr)
+    assert "Conversion Error" in only_line(done.stderr)
+    assert "audit_log-" not in done.stderr
 
 
 def test_a_lake_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.csv as pc
 
 from auditframe.catalogue import catalogue_csv
-from auditframe.errors import ReportError
+from auditframe.errors import ParameterError, ReportError
 from auditframe.schema import arrow_schema
 
 if TYPE_CHECKING:
@@ -42,6 +42,10 @@ _PATTERN = re.compile(r"[*?\[]|^~")
 
 _SAYS_NO_EVENT = "More than one row returned by a subquery used as an expression"
 """What the engine says of a mistake in SQL that only shows while it reads events, and that holds nothing of them."""
+
+
+_HINTS = ("Did you mean", "Candidate bindings")
+"""How the lines begin in which the engine says what may have been meant."""
 
 
 class PlanError(duckdb.Error):
@@ -73,7 +77,7 @@ class Engine:
             first: Questions that are asked before, in their order, and whose answers are tables.
 
         Raises:
-            ReportError: The text is not one SELECT.
+            ParameterError: The text is not one SELECT.
             PlanError: The engine refuses the text.
             duckdb.Error: The engine fails at the events, and its words may hold their text.
         """
@@ -85,7 +89,7 @@ class Engine:
         except duckdb.Error as error:
             raise PlanError(str(error)) from None
         if kinds != [duckdb.StatementType.SELECT]:
-            raise ReportError(
+            raise ParameterError(
                 "Only one SELECT can be asked; a lake changes by snapshots and imports alone.", report=None
             )
         with self._planned(question):
@@ -219,7 +223,10 @@ def refusal(error: duckdb.Error, query: str) -> ReportError:
     if isinstance(error, duckdb.OutOfMemoryException):
         message = f"The engine's memory does not suffice. Raise {MEMORY_LIMIT}, or ask for a shorter window."
         return ReportError(f"{message} {_first_line(error)}", report=None)
-    if isinstance(error, PlanError | duckdb.IOException):  # of files, the engine reads and writes its own alone
+    if isinstance(error, PlanError):
+        hints = [line for line in str(error).splitlines()[1:] if line.startswith(_HINTS)]
+        return ParameterError(" ".join(["The engine refuses this SQL.", _first_line(error), *hints]), report=None)
+    if isinstance(error, duckdb.IOException):  # of files, the engine reads and writes its own alone
         return ReportError(f"The engine refuses this SQL. {_first_line(error)}", report=None)
     kind, _, words = str(error).partition(": ")
     if words.startswith(_SAYS_NO_EVENT):

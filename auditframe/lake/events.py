@@ -68,7 +68,8 @@ class Events:
             The rows in the query's order; times are aware and in UTC.
 
         Raises:
-            ReportError: The text is not one SELECT, or the engine refuses it.
+            ParameterError: The text is not one SELECT, or not one that the engine understands.
+            ReportError: The engine fails at an event, or its memory does not suffice.
             LakeCorruptError: A file of the lake cannot be read.
         """
         return self.arrow(query, params).to_pandas()
