@@ -18,7 +18,7 @@ from auditframe import reports
 from auditframe.catalogue import SEVERITIES, catalogue
 from auditframe.errors import FileError, LakeNotFoundError, ParameterError, ReportError, UnknownReportError
 from auditframe.flatten import flatten_events
-from auditframe.lake import Events
+from auditframe.lake import Events, Lake
 from auditframe.reports import (
     REGISTRY,
     Bars,
@@ -37,12 +37,12 @@ from auditframe.reports import (
 from auditframe.reports._columns import FINDING_COLUMNS
 from auditframe.reports._source import as_events
 from auditframe.sample import sample
-from auditframe.schema import arrow_schema
+from auditframe.schema import COLUMNS, arrow_schema
 from tests.portable import refused_in
-from tests.report_cases import CASES, Asked, cases_of, events_of, flat
+from tests.report_cases import CASES, Asked, cases_of, events_of, flat, lake_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 NOTHING = arrow_schema().empty_table()
@@ -548,3 +548,63 @@ def test_the_least_and_the_greatest_number_have_an_answer(report: Report[Any], p
 def test_a_share_lies_between_none_and_all(share: float) -> None:
     with pytest.raises(ParameterError, match="max_share of off_hours_activity: it must be from 0 to 1, not"):
         reports.off_hours_activity.arrow(arrow_schema().empty_table(), max_share=share)
+
+
+# What no payload can do.
+
+HOSTILE: tuple[Any, ...] = (
+    None,
+    "",
+    "\x00",
+    "\ud800",
+    "9" * 5000,
+    "::/0",
+    "fe80::1%eth0/64",
+    "in part x",
+    -1e308,
+    1e308,
+    2**64,
+    True,
+    [],
+    [None],
+    [None, "192.0.2.1", None, "", "192.0.2.0/" + "9" * 5000],
+    ["\ud800"],
+    [{"id": None}, {"id": "a"}, {"name": "b"}, None, 1],
+    {"": {"\ud800": ["\udfff"]}, "\x00": None},
+    json.loads('{"a":' * 40 + "[" * 40 + "]" * 40 + "}" * 40),
+)
+"""What a payload may hold where something else is documented; a lone half of a surrogate pair is legal JSON."""
+
+
+def hostile_events(*, type_: str, arrival: int) -> Iterator[dict[str, Any]]:
+    """Put every hostile value where a column reads from, under a type; other ones with every arrival."""
+    paths = [steps[1:] for column in COLUMNS for steps in column.steps if steps[0] in ("*", type_)]
+    for number, value in enumerate(HOSTILE):
+        for path in [(), ("\ud800", str(arrival)), *paths]:
+            detail: Any = [value, arrival] if arrival and not path else value
+            for key in reversed(path):
+                detail = {key: detail}
+            id_ = f"{type_} {number} {'/'.join(path)!a}"
+            yield {"id": id_, "type": type_, "effective_at": 1767225600 + number, type_: detail}
+
+
+@pytest.fixture(scope="module")
+def hostile_lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    types = ("ip_allowlist.updated", "certificates.activated", "login.failed", "new.thing")
+    return lake_of(
+        {
+            "arrivals": [
+                {
+                    "seen_at": f"2026-02-0{arrival + 1}T00:00:00Z",
+                    "events": [event for type_ in types for event in hostile_events(type_=type_, arrival=arrival)],
+                }
+                for arrival in range(2)
+            ]
+        },
+        tmp_path_factory.mktemp("hostile") / "lake",
+    )
+
+
+@every_report
+def test_whatever_a_payload_holds_a_report_answers(report: Report[Any], hostile_lake: Lake) -> None:
+    assert report.arrow(hostile_lake).schema.names == [column.name for column in report.columns]

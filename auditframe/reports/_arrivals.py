@@ -64,7 +64,7 @@ def compare_payloads(answer: pa.Table, _: Mapping[str, Any]) -> pa.Table:
     filled = {
         "severity": ["medium" if set(each.values()) == {"added"} else "high" for each in found],
         "why": [row["why"] + _told(each) for row, each in zip(rows, found, strict=True)],
-        "changed": [sorted(each) for each in found],
+        "changed": [[_written(path) for path in sorted(each)] for each in found],
     }
     for name, values in filled.items():
         at = answer.schema.get_field_index(name)
@@ -94,9 +94,14 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 def _told(differences: Mapping[str, str]) -> str:
     if not differences:
         return "which keys differ cannot be told."
-    told = [f"{path or 'the whole'} was {what}" for path, what in sorted(differences.items())]
+    told = [f"{_written(path) or 'the whole'} was {what}" for path, what in sorted(differences.items())]
     more = f" and {len(told) - _NAMED} more" if len(told) > _NAMED else ""
     return f"{', '.join(told[:_NAMED])}{more}."
+
+
+def _written(path: str) -> str:
+    """Write half a surrogate pair, which JSON allows in a key and UTF-8 does not, as JSON does."""
+    return path.encode("utf-8", "backslashreplace").decode()
 
 
 def _number(text: str) -> tuple[str, str]:

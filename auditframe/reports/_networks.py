@@ -50,8 +50,8 @@ class Widening:
     reachable: bool
 
 
-def widening(before: Iterable[str], after: Iterable[str]) -> Widening:
-    """Compare two lists of addresses and CIDR ranges; their order, doubles and how they are cut mean nothing."""
+def widening(before: Iterable[str | None], after: Iterable[str | None]) -> Widening:
+    """Compare two lists of addresses and CIDR ranges; their order, doubles, nulls and how they are cut mean nothing."""
     (old, held), (new, wanted) = _read(tuple(before)), _read(tuple(after))
     both = _joined([*held, *wanted])
     added = {text: network for text, network in sorted(new.items()) if network and not _inside(network, held)}
@@ -70,7 +70,7 @@ def widening(before: Iterable[str], after: Iterable[str]) -> Widening:
 
 @lru_cache(maxsize=1024)  # what an event sets is what stood before the next one
 def _read(entries: tuple[str | None, ...]) -> tuple[Mapping[str, Network | None], tuple[Network, ...]]:
-    """Read the entries of a list: what each is, by its text, and the networks that they are together; null is none."""
+    """Read the entries of a list: what each is, by its text, and the networks that they are together."""
     parsed = {text: _network(text) for text in entries if text is not None}
     return parsed, _joined(parsed.values())
 

@@ -109,13 +109,13 @@ def allowlist_widening() -> str:
     """Which changes let more addresses through an IP allow-list?
 
     One row for each event that makes or alters an IP allow-list such that it lets in more than before, in time order.
-    The list before is the one that the last earlier event of the source gave the same allow-list. Order, doubles and
-    how ranges are cut mean nothing: a list that merely narrows, or says the same in other words, is no finding. Where
-    the list is new or the one before unknown, it is judged by itself. The severity is high if all addresses, or a range
-    with a very short prefix, are let in and were not: IPv4 shorter than 16 bits, IPv6 shorter than 32, ranges that
-    touch counted as one. It is medium for any other network that was added, and low for networks that nobody on the
-    internet can come from, and for entries that are neither an address nor a range. Whether a list is in force, this
-    does not tell: control_changes does.
+    The list before is the one that the last earlier event of the source gave the same allow-list. Order, doubles, nulls
+    and how ranges are cut mean nothing: a list that merely narrows, or says the same in other words, is no finding.
+    Where the list is new or the one before unknown, it is judged by itself. The severity is high if all addresses, or a
+    range with a very short prefix, are let in and were not: IPv4 shorter than 16 bits, IPv6 shorter than 32, ranges
+    that touch counted as one. It is medium for any other network that was added, and low for networks that nobody on
+    the internet can come from, and for entries that are neither an address nor a range. Whether a list is in force,
+    this does not tell: control_changes does.
     """
     return """
         WITH lists AS (
