@@ -510,11 +510,12 @@ def tampered(lake: Lake, *, day: str = "1970-01-01", email: str = "eve@example.o
     "change",
     [
         lambda lake: lake.append(arriving(event("z", 9))),
+        lambda lake: lake.append(arriving(event("b", 2))),
         lambda lake: lake.erase(WHO.replace("ana", "eve"), reason="asked"),
         lambda lake: lake.expire("1970-01-02"),
         lambda lake: lake.rebuild(),
     ],
-    ids=["append", "erase", "expire", "rebuild"],
+    ids=["append", "append what is known", "erase", "expire", "rebuild"],
 )
 def test_nothing_is_built_on_a_partition_that_somebody_changed(lake: Lake, change: Callable[[Lake], object]) -> None:
     anchor = lake.ledger()[-1].hash

@@ -11,7 +11,6 @@ from auditframe.lake.faults import read_regular
 from auditframe.lake.merge import texts
 from auditframe.lake.merkle import merkle_root
 from auditframe.lake.parquet import read_partition
-from auditframe.schema import arrow_schema
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,15 +32,12 @@ def check_present(layout: Layout, states: Mapping[str, PartitionState]) -> None:
         raise _missing(layout.partition_file(name), states[name])
 
 
-def read_held(path: Path, state: PartitionState | None) -> pa.Table:
-    """Read a partition that is to be what the ledger says.
+def check_held(path: Path, state: PartitionState | None) -> None:
+    """Check that a partition is what the ledger says.
 
     Args:
         path: The file.
         state: What the ledger last said of it; None when it holds no events.
-
-    Returns:
-        Its rows, with whichever columns they were written with; none where the ledger knows of none.
 
     Raises:
         LakeCorruptError: It is missing, or holds other events, or the same with columns that somebody changed.
@@ -49,13 +45,13 @@ def read_held(path: Path, state: PartitionState | None) -> pa.Table:
     if not path.exists():
         if state is not None:
             raise _missing(path, state)
-        return arrow_schema().empty_table()
+        return
     data = read_regular(path)
+    if state is not None and sha256(data).hexdigest() == state.sha256:
+        return
     rows = read_partition(data, path=path)
-    is_as_written = state is not None and sha256(data).hexdigest() == state.sha256
-    if not is_as_written and (is_current(rows) or not _is_told(rows, state)):
+    if is_current(rows) or not _is_told(rows, state):
         raise _other(path)
-    return rows
 
 
 def read_told(path: Path, state: PartitionState | None) -> pa.Table:

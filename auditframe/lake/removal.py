@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pyarrow as pa
 
-from auditframe.lake.held import check_present, read_held
+from auditframe.lake.held import check_held, check_present
 from auditframe.lake.journal import Journal
 from auditframe.lake.ledger import current_partitions, removals
 from auditframe.lake.merge import instants, texts
@@ -151,7 +151,7 @@ def _journal(
     check_present(layout, states)
     counted = {name: count for name in names if (count := _count(layout.partition_file(name), removed))}
     for name in counted:
-        read_held(layout.partition_file(name), states.get(name))
+        check_held(layout.partition_file(name), states.get(name))
     return Journal(
         number=len(entries) + 1,
         kind="expire" if removal.before else "erase",

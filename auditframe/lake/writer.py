@@ -15,7 +15,7 @@ from auditframe.flatten import Flattened, flatten_texts
 from auditframe.lake.account import covered_by, late_rows, lateness_s, leave_entry, recover
 from auditframe.lake.derive import current, rebuilt
 from auditframe.lake.events import Events
-from auditframe.lake.held import read_held, read_told
+from auditframe.lake.held import check_held, read_told
 from auditframe.lake.index import Index
 from auditframe.lake.journal import Journal, drop_walk, read_walks, write_journal, write_walk
 from auditframe.lake.layout import Description, layout_at
@@ -30,7 +30,7 @@ from auditframe.parallel import spread
 from auditframe.schema import arrow_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
     from pathlib import Path
 
     from auditframe.fingerprints import Fingerprints
@@ -57,7 +57,7 @@ class Writer:
         self.entries = entries
         self.number = len(self.entries) + 1
         self._states = current_partitions(self.entries)
-        self._written: set[str] = set()
+        self._checked: set[str] = set()
         self._is_torn = False
         self._covered = covered_by(self.entries)
         self._removed = removed_by(self.entries)
@@ -94,12 +94,12 @@ class Writer:
         self._check_whole()
         received = len(arriving.events) + len(arriving.quarantine)
         arriving = self._removed.without(arriving)
+        touched = self._grain.partitions_of(arriving.events).keys()
+        self._check_held(touched)
         arrivals = sort_arrivals(arriving.events, self._stored(arriving.events))
         items = [kept("unplaced", item) for item in arriving.quarantine]
         items += [kept("mutation", item) for item in arrivals.mutations]
-        self._note(
-            touched=self._grain.partitions_of(arriving.events).keys(), quarantine={self.number} if items else set()
-        )
+        self._note(touched=touched, quarantine={self.number} if items else set())
         new = self._stamped(arrivals.new)
         self._is_torn = True
         self._ids.add(texts(new, "id"), number=self.number)
@@ -218,6 +218,12 @@ class Writer:
         carry_out(self._layout, journal)
         return leave_entry(self._layout, journal, self.entries)
 
+    def _check_held(self, touched: Set[str]) -> None:
+        """Hold partitions against the ledger before the entry of this run speaks of them, even where nothing is new."""
+        for partition in touched - self._checked:
+            check_held(self._layout.partition_file(partition), self._states.get(partition))
+            self._checked.add(partition)
+
     def _check_whole(self) -> None:
         if self._is_torn:
             raise LakeError(
@@ -269,10 +275,8 @@ class Writer:
     def _merge_into(self, part: tuple[str, pa.Table]) -> None:
         partition, rows = part
         path = self._layout.partition_file(partition)
-        is_own = partition in self._written
-        there = read_partition(path, path=path) if is_own else read_held(path, self._states.get(partition))
+        there = read_partition(path, path=path) if path.exists() else arrow_schema().empty_table()
         put(encode_partition(merge(current(there, path=path), rows)), path, staging=self._layout.staging)
-        self._written.add(partition)
 
     def _keep(self, items: Iterable[Kept]) -> None:
         """Add lines to this entry's quarantine file; what an earlier one holds is not held twice."""
