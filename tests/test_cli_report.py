@@ -48,6 +48,16 @@ def test_what_made_findings_exit_with_4_is_counted_on_stderr(
     assert (passed.exit_code, passed.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("source", ["--lake", "--on"])
+def test_a_check_of_time_that_nobody_read_says_so_once_and_has_not_passed(lake: Path, source: str) -> None:
+    asked = ("report", "findings", source, lake, "--start", "2026-11-10", "--quiet", "--format", "csv")
+    failed, told = run(*asked, "--fail-on", "info"), run(*asked)
+
+    assert (failed.exit_code, told.exit_code) == (4, 0)
+    assert failed.stderr == told.stderr
+    assert failed.stderr.count("Nobody has read [2026-11-10T00:00:00Z, +inf) whole") == 1
+
+
 def test_without_a_severity_to_fail_on_findings_are_an_answer(lake: Path) -> None:
     assert run("report", CHECK, "--lake", lake).exit_code == 0
 

@@ -24,6 +24,7 @@ def spans_in(answer: pa.Table) -> list[tuple[str | None, str, str | None, str | 
     return [(row["scope"], row["kind"], *two, row["events"]) for row, two in zip(rows, ends, strict=True)]
 
 
+@pytest.mark.filterwarnings("ignore:Nobody has read")  # the gap that is asked for
 def test_coverage_is_clipped_to_the_window_that_is_asked_for(tmp_path: Path) -> None:
     window = lake_of(CASE, tmp_path / "lake").window("2026-01-01T12:00:00Z", "2026-01-04T12:00:00Z")
 
@@ -56,6 +57,7 @@ def test_a_source_that_is_no_lake_proves_nothing() -> None:
     ]
 
 
+@pytest.mark.filterwarnings("ignore:Nobody has read")  # the gap that is asked for
 def test_events_of_which_nobody_said_the_scope_are_outside(tmp_path: Path) -> None:
     case = {**CASE, "arrivals": [{"seen_at": "2026-02-01T00:00:00Z", "scope": None, "events": CASE["events"]}]}
     answer = reports.coverage.arrow(lake_of(case, tmp_path / "lake"))
@@ -63,6 +65,7 @@ def test_events_of_which_nobody_said_the_scope_are_outside(tmp_path: Path) -> No
     assert spans_in(answer)[-1] == (None, "outside", None, None, 6)
 
 
+@pytest.mark.filterwarnings("ignore:Nobody has read")  # the gap that is asked for
 @pytest.mark.parametrize("number", range(len(cases_of("coverage"))))
 def test_every_event_is_in_exactly_one_row_of_coverage(number: int, tmp_path: Path) -> None:
     case = cases_of("coverage")[number]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,10 +13,11 @@ from hypothesis import strategies as st
 import auditframe as af
 from auditframe.coverage import COLUMNS, missing, shortcomings, spans, to_arrow
 from auditframe.emulator import Behaviour, Emulator
-from auditframe.errors import LakeNotFoundError, SnapshotInterrupted
+from auditframe.errors import AuditFrameWarning, LakeNotFoundError, SnapshotInterrupted
 from auditframe.flatten import flatten_events
 from auditframe.lake.ledger import current_partitions
 from auditframe.lake.records import Collected, Counts, Entry, Span, Status
+from auditframe.lake.unread import Pass, Stretch, unread
 from auditframe.window import Window, union
 from tests.conftest import connected
 
@@ -87,6 +89,92 @@ def test_a_scope_is_stale_when_it_could_be_read_and_was_not(entries: list[Entry]
 
     assert len(found) == len(said)
     assert all(words in what for words, what in zip(said, found, strict=True))
+
+
+def stretches(*read: tuple[int | None, int]) -> list[Stretch]:
+    return [Stretch(None if first is None else T0 + first * HOUR, T0 + last * HOUR) for first, last in read]
+
+
+def asked(start: int | None = None, end: int | None = None) -> Window:
+    return Window(*(None if each is None else T0 + each * HOUR for each in (start, end)))
+
+
+@pytest.mark.parametrize(
+    ("window", "left"),
+    [
+        (asked(), [asked(20, 30)]),
+        (asked(0, 20), []),
+        (asked(10, 25), [asked(20, 25)]),
+        (asked(30), []),
+        (asked(25), [asked(25, 30)]),
+        (asked(end=10), []),
+        (asked(end=40), [asked(20, 30)]),
+        (asked(-5, 10), [asked(-5, 0)]),
+        (asked(end=-5), [asked(end=-5)]),
+        (asked(-9, -5), [asked(-9, -5)]),
+        (asked(90, 120), [asked(100, 120)]),
+        (asked(90, 500), []),
+        (asked(99), []),
+        (asked(100), [asked(100)]),
+        (asked(130, 500), [asked(130, 500)]),
+    ],
+    ids=str,
+)
+def test_what_nobody_has_read_of_a_window_is_told_but_not_an_end_that_no_snapshot_could_have_read(
+    window: Window, left: list[Window]
+) -> None:
+    passes = [Pass("organization", stretches((0, 10), (8, 20))), Pass("organization", stretches((30, 100)))]
+    passes += [Pass("tenant", stretches((0, 5)))]
+    found = unread(passes, window, expired=(), is_empty=False, now=T0 + 124 * HOUR)
+
+    assert list(found) == left
+
+
+def test_an_open_end_asks_for_no_more_than_a_snapshot_a_day_reads_where_one_failed() -> None:
+    passes = [Pass("organization", stretches((None, 100)))]
+    found = [unread(passes, asked(50), expired=(), is_empty=False, now=T0 + n * HOUR) for n in (100, 147, 149)]
+
+    assert found == [(), (), (asked(100),)]
+    assert unread(passes, asked(), expired=(), is_empty=False, now=T0 + 999 * HOUR) == ()
+
+
+def test_what_has_expired_or_was_never_claimed_is_not_unread() -> None:
+    passes = [Pass("organization", stretches((0, 10), (20, 30)))]
+    expired = unread(passes, asked(), expired=[asked(end=25)], is_empty=False, now=NOW)
+    owed = unread([Pass("organization", [], stretches((0, 9)))], asked(), expired=(), is_empty=False, now=NOW)
+    imported = [unread([], asked(0, 9), expired=(), is_empty=empty, now=NOW) for empty in (False, True)]
+
+    assert expired == ()
+    assert owed == (asked(0, 9),)
+    assert imported == [(), (asked(0, 9),)]
+
+
+def test_a_question_about_time_that_nobody_read_warns_once(organization: Sample, tmp_path: Path) -> None:
+    lake, client = af.Lake(tmp_path / "lake"), connected(Emulator(organization.events))
+    for day in (14, 20):
+        af.snapshot(lake, client, start=f"2026-10-{day}", end=f"2026-10-{day + 4}")
+    gap = r"Nobody has read \[2026-10-18T00:00:00Z, 2026-10-20T00:00:00Z\) whole"
+    with pytest.warns(AuditFrameWarning, match=gap) as warned:
+        inside = lake.window("2026-10-15", "2026-10-23")
+    af.reports.findings(inside)
+    for ask in (af.reports.findings, partial(af.backtest, af.reports.password_spray, days=3)):
+        with pytest.warns(AuditFrameWarning, match=gap) as warned_too:
+            ask(lake)
+        assert len(warned_too) == 1
+
+    assert (len(warned), warned[0].filename, inside.unread) == (1, __file__, (asked(144, 192),))
+    assert lake.window("2026-10-14", "2026-10-18").unread == ()
+    assert len(lake.to_pandas()) == len(lake.events.to_pandas())
+
+
+def test_a_lake_of_imports_warns_only_where_it_holds_nothing(organization: Sample, tmp_path: Path) -> None:
+    lake = af.Lake(tmp_path / "lake")
+    lake.append(flatten_events(organization.events))
+    af.reports.findings(lake)
+    af.reports.findings(lake.window("2026-10-20", "2026-10-25"))
+
+    with pytest.warns(AuditFrameWarning, match=r"Nobody has read \[2026-11-10T00:00:00Z, \+inf\) whole"):
+        lake.window("2026-11-10")
 
 
 def test_coverage_says_of_each_scope_what_was_read(organization: Sample, tmp_path: Path) -> None:

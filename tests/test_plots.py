@@ -89,6 +89,7 @@ def drawn(spec: PlotSpec, rows: list[dict[str, Any]]) -> Axes:
 
 
 @every_plotted
+@pytest.mark.filterwarnings("ignore:Nobody has read")  # cases of coverage have gaps
 def test_every_plot_draws_an_answer(report: Report[Any], tmp_path: Path) -> None:
     case = next(case for case in cases_of(report.name) if case["expected"])
     figure = plots.figure(report, lake_of(case, tmp_path / "lake"), **parameters_of(case, tmp_path))

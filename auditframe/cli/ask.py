@@ -139,6 +139,7 @@ def report_command(asked: Report[Any]) -> click.Command:
             say(f"The plot is {plot}.")
         if fail_on is not None and (many := _found(answer, fail_on)):
             complain(f"{many} finding(s) of severity {fail_on} or more.")
+        if fail_on is not None and (many or source.unread):  # a check that could not look has not passed
             click.get_current_context().exit(FOUND)
 
     options = [*map(_option, asked.parameters), *_options_of(asked)]
@@ -162,11 +163,11 @@ _LISTING = pa.schema(
 
 
 def _source(*, lake: str | None, on: str | None, window: Window) -> Events:
-    if on:
+    if on and not Path(on).is_dir():
         return as_events(on).window(window.start, window.end)
-    if not lake:
+    if not (on or lake):
         raise click.UsageError("Ask what? Give --lake FOLDER, set AUDITFRAME_LAKE, or name files with --on.")
-    return Lake(lake).window(window.start, window.end)
+    return Lake(on or lake or "").window(window.start, window.end)
 
 
 def _option(parameter: Parameter) -> Any:
@@ -193,7 +194,8 @@ def _options_of(asked: Report[Any]) -> Iterator[Any]:
         yield click.option(
             "--fail-on",
             type=click.Choice(SEVERITIES),
-            help="Exit with 4 when a finding is this severe or more, and not suppressed.",
+            help="Exit with 4 when a finding is this severe or more, and not suppressed, or when the lake was not read "
+            "whole.",
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,11 +18,12 @@ from auditframe.lake.ledger import coverage, read_ledger
 from auditframe.lake.presence import present_partitions
 from auditframe.lake.prove import Proof, prove
 from auditframe.lake.quarantine import read_quarantine
+from auditframe.lake.unread import warn_of
 from auditframe.lake.verify import Fault, verify
 from auditframe.lake.writer import open_writer
 from auditframe.schema import COLUMNS
 from auditframe.text import inert
-from auditframe.window import parse_instant
+from auditframe.window import ALWAYS, parse_instant, parse_window
 
 if TYPE_CHECKING:
     import contextlib
@@ -84,7 +85,7 @@ class Lake:
             LakeNotFoundError: There is no lake at the path.
             LakeCorruptError: A partition is missing that the ledger says holds events.
         """
-        return Events(files=tuple(present_partitions(self._opened()).values()), lake=self.path)
+        return self._seen(ALWAYS)
 
     def partitions(self) -> dict[str, Path]:
         """Return the file of each partition that has one, by its UTC day or month in ISO form, oldest first."""
@@ -93,16 +94,16 @@ class Lake:
     def window(self, start: Instant | None = None, end: Instant | None = None) -> Events:
         """See only a half-open window ``[start, end)``; None leaves a side open.
 
+        A warning tells of what nobody has read whole of the window: an answer without a row says nothing of that. An
+        end that is left open asks for no more than a snapshot a day will have read.
+
         Raises:
             LakeNotFoundError: There is no lake at the path.
             LakeCorruptError: A partition of the window is missing that the ledger says holds events.
         """
-        window = Events().window(start, end).span
-        layout = self._opened()
-        first = layout.grain.partition_of(window.start) if window.start else ""
-        last = layout.grain.partition_of(window.end - timedelta.resolution) if window.end else "~"
-        files = present_partitions(layout, lambda partition: first <= partition <= last)
-        return Events(files=tuple(files.values()), span=window, lake=self.path)
+        events = self._seen(parse_window(start, end))
+        warn_of(events.unread, self.path, stacklevel=3)
+        return events
 
     def sql(self, query: str, params: Mapping[str, Any] | None = None) -> pd.DataFrame:
         """Ask one SELECT over ``events`` and get a DataFrame; see `Events.sql`."""
@@ -274,6 +275,10 @@ class Lake:
         self._opened()
         with self.writer() as writer:
             return writer.erase(names=names, reason=inert(reason))
+
+    def _seen(self, asked: Window) -> Events:
+        files, unread = present_partitions(self._opened(), asked)
+        return Events(files=tuple(files.values()), span=asked, lake=self.path, unread=unread)
 
     def _opened(self) -> Layout:
         """Open the lake anew: another process may have made it, or made it anew, since this object was."""

@@ -44,6 +44,7 @@ class Events:
         table: Events in memory; None when they are in `files`.
         span: Only events inside this window are seen.
         lake: The folder of the lake that the files belong to; None when they belong to none.
+        unread: What nobody has read whole of the time that the lake was asked about, oldest first.
         kept: The engine that `kept_open` keeps; None for one for each question.
     """
 
@@ -51,6 +52,7 @@ class Events:
     table: pa.Table | None = None
     span: Window = ALWAYS
     lake: Path | None = None
+    unread: tuple[Window, ...] = ()
     kept: _Kept | None = field(default=None, repr=False, compare=False)
 
     def window(self, start: Instant | None = None, end: Instant | None = None) -> Events:

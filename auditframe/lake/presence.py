@@ -1,7 +1,11 @@
-"""Presence: each partition that the ledger speaks of has its file, or no question is answered."""
+"""Presence: each partition that the ledger speaks of has its file, or no question is answered.
+
+Every entry is read for that, and what they say of coverage with it.
+"""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta  # msgspec reads the annotations
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -11,50 +15,80 @@ from auditframe.lake.faults import UNREADABLE, cause, read_regular
 from auditframe.lake.journal import read_journal
 from auditframe.lake.layout import listed
 from auditframe.lake.records import PartitionState  # noqa: TC001 - msgspec reads the annotations
+from auditframe.lake.unread import Pass, unread
+from auditframe.window import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from auditframe.lake.layout import Layout
 
 
+class _Expiry(msgspec.Struct, frozen=True):
+    """What a tombstone says of time."""
+
+    before: datetime | None
+
+
 class _Left(msgspec.Struct, frozen=True):
-    """What an entry says of partitions; the rest of it, and the chain, are for `verify`."""
+    """What an entry says of partitions and coverage; the rest of it, and the chain, are for `verify`."""
 
     partitions: list[PartitionState]
+    collected: list[Pass] = msgspec.field(default_factory=list)
+    removal: _Expiry | None = None
 
 
-def present_partitions(layout: Layout, is_wanted: Callable[[str], bool] = lambda _: True) -> dict[str, Path]:
-    """Return the file of each partition that is wanted, by its name, oldest first.
+def present_partitions(layout: Layout, asked: Window) -> tuple[dict[str, Path], tuple[Window, ...]]:
+    """Return the file of each partition that a window touches, by its name, and what nobody has read of the window.
+
+    Both are oldest first.
 
     Args:
         layout: The lake.
-        is_wanted: Whether a partition is of interest.
+        asked: The window.
 
     Raises:
-        LakeCorruptError: The ledger says that one holds events, and it has no file; or an entry cannot be read.
+        LakeCorruptError: The ledger says that a partition holds events, and it has no file; or an entry cannot be read.
     """
+    first = layout.grain.partition_of(asked.start) if asked.start else ""
+    last = layout.grain.partition_of(asked.end - timedelta.resolution) if asked.end else "~"
     suspects: set[str] = set()
     while True:
-        files = {name: file for name, file in layout.partitions().items() if is_wanted(name)}
-        gone = {name for name in _held(layout) if is_wanted(name)} - files.keys()
+        files = {name: file for name, file in layout.partitions().items() if first <= name <= last}
+        entries = [*_entries(layout)]
+        gone = {name for name in _held(entries) if first <= name <= last} - files.keys()
         gone = gone and gone - _changing(layout, gone)
         if not gone:
-            return files
+            return files, _unread(layout, entries, asked, is_empty=not files)
         for name in sorted(gone & suspects):  # twice, because a run may have ended between the two looks
             path = layout.partition_file(name)
             raise LakeCorruptError(f"{path} is missing, and its events with it. See: auditframe verify", path=path)
         suspects = gone
 
 
-def _held(layout: Layout) -> set[str]:
+def _held(entries: Iterable[_Left]) -> set[str]:
     """Return the partitions that hold events after the ledger."""
-    rows: dict[str, int] = {}
+    rows = {state.partition: state.rows for entry in entries for state in entry.partitions}
+    return {name for name, count in rows.items() if count}
+
+
+def _unread(layout: Layout, entries: Iterable[_Left], asked: Window, *, is_empty: bool) -> tuple[Window, ...]:
+    passes = [each for entry in entries for each in entry.collected]
+    removals = (entry.removal for entry in entries if entry.removal)
+    try:
+        expired = [Window(None, each.before) for each in removals if each.before]
+        return unread(passes, asked, expired=expired, is_empty=is_empty, now=datetime.now(UTC))
+    except UNREADABLE as error:
+        raise LakeCorruptError(
+            f"{layout.ledger}: Coverage cannot be told: {cause(error)}. See: auditframe verify", path=layout.ledger
+        ) from error
+
+
+def _entries(layout: Layout) -> Iterator[_Left]:
     for name in listed(layout.ledger):
         if name.endswith(".json"):
-            rows |= {state.partition: state.rows for state in _left(layout.ledger / name).partitions}
-    return {name for name, count in rows.items() if count}
+            yield _left(layout.ledger / name)
 
 
 def _left(path: Path) -> _Left:

@@ -10,6 +10,7 @@ import pyarrow as pa
 from auditframe.errors import ReportError
 from auditframe.files import expand
 from auditframe.lake import Events, Lake
+from auditframe.lake.unread import warn_of
 from auditframe.schema import arrow_schema
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ def as_events(source: Source) -> Events:
             a lake, of Parquet files or of event files, the files also as a glob.
 
     Returns:
-        The events. Columns that the source lacks are absent, columns that are no event's are left out.
+        The events. Columns that the source lacks are absent, columns that are no event's are left out. A warning tells
+        of a gap in a lake's coverage.
 
     Raises:
         ReportError: It is none of these, or a column holds something else than its type.
@@ -41,7 +43,7 @@ def as_events(source: Source) -> Events:
     if isinstance(source, Events):
         return source
     if isinstance(source, Lake):
-        return source.events
+        return _from_lake(source)
     if isinstance(source, str | Path):
         return _from_path(Path(source))
     if isinstance(source, pa.Table):
@@ -49,9 +51,15 @@ def as_events(source: Source) -> Events:
     return _from_frame(source)
 
 
+def _from_lake(lake: Lake) -> Events:
+    events = lake.events
+    warn_of(events.unread, lake.path, stacklevel=4)  # the line that asks as_events
+    return events
+
+
 def _from_path(path: Path) -> Events:
     if path.is_dir():
-        return Lake(path).events
+        return _from_lake(Lake(path))
     if path.suffix == ".parquet":
         return Events(files=tuple(expand([path])))
     # The loader brings the client of the endpoint along, which a lake has no use for.
