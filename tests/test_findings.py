@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import warnings
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from auditframe import reports
-from auditframe.errors import FileError, ParameterError
+from auditframe.errors import AuditFrameWarning, FileError, ParameterError
 from auditframe.flatten import flatten_events
 from auditframe.lake import Lake
 from auditframe.reports import Report, check, findings
@@ -248,3 +249,18 @@ def test_only_a_check_over_a_day_or_more_is_backtested() -> None:
         reports.backtest(reports.events_per_day, events_of())
     with pytest.raises(ParameterError, match="days must be at least 1"):
         reports.backtest(deletions, events_of(), days=0)
+
+
+def test_unapproved_changes_without_a_list_say_that_nothing_was_judged_and_findings_do_not(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "lake")
+    lake.append(flatten_events([{"id": "e1", "type": "project.created", "effective_at": T0}]))
+    (tmp_path / "approved.csv").write_text("change,actor,resource_id,starts_at,ends_at\n")
+    with pytest.warns(AuditFrameWarning, match="No approved changes were given, so nothing was judged"):
+        unjudged = reports.unapproved_changes(lake)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        found = reports.findings(lake)
+        judged = reports.unapproved_changes(lake, approved=str(tmp_path / "approved.csv"))
+
+    assert (len(unjudged), len(judged), warned) == (0, 1, [])
+    assert "unapproved_changes" not in set(found["check"])

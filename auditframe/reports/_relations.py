@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import pyarrow.csv as pc
 
 from auditframe.catalogue import SCOPES
 from auditframe.coverage import spans
-from auditframe.errors import FileError, ParameterError, WindowError
+from auditframe.errors import AuditFrameWarning, FileError, ParameterError, WindowError
 from auditframe.lake import QUARANTINE_TYPES, Lake
 from auditframe.window import ALWAYS, Window, difference, intersection
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from auditframe.lake import Events
 
 _INSTANT = pa.timestamp("us", tz="UTC")
+_NOT_JUDGED = "No approved changes were given, so nothing was judged. Name a file of them with the parameter approved."
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +79,11 @@ def _read_quarantine(events: Events, _: Mapping[str, Any]) -> pa.Table:
     return pa.Table.from_pandas(lake.quarantine(), schema=schema) if lake else schema.empty_table()
 
 
-def _read_approvals(_: Events, values: Mapping[str, Any]) -> pa.Table:
+def _read_approvals(events: Events, values: Mapping[str, Any]) -> pa.Table:
     schema = pa.schema(list(APPROVALS.columns.items()))
     if values["approved"] is None:
+        if events.kept is None:  # else it is one check of many, asked with its defaults
+            warnings.warn(AuditFrameWarning(_NOT_JUDGED), stacklevel=4)
         return schema.empty_table()
     path = Path(values["approved"])
     try:

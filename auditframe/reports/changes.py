@@ -284,9 +284,9 @@ def unapproved_changes(*, approved: str | None = None) -> str:
     certificates is a change of each. Approved changes are a CSV file with the columns change (its name), actor,
     resource_id, starts_at and ends_at: the actor is an e-mail address in any case, or the id of a user, service account
     or API key; the change falls at starts_at or later and before ends_at; an empty field matches everything. An event
-    that names no actor, or no resource, is covered only where that field is empty. Without a file the answer is empty,
-    for nobody said what is approved. Why names an approval that differs in one thing: the time, the person or the
-    resource. A finding is as severe as the catalogue holds such an event to be, and at most medium.
+    that names no actor, or no resource, is covered only where that field is empty. Without a file the answer is empty
+    and a warning says so, for nobody said what is approved. Why names an approval that differs in one thing: the time,
+    the person or the resource. A finding is as severe as the catalogue holds such an event to be, and at most medium.
 
     Args:
         approved: The path of the CSV file of approved changes; None to judge nothing.

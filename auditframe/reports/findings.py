@@ -95,8 +95,9 @@ def findings(*, suppressions: str | None = None, as_of: Moment = None) -> str:
     """What do all checks find?
 
     One row a finding, the most severe first, then the newest; what is suppressed stands last. Every check is asked with
-    its defaults. A finding that a suppression covers stays in the answer and says who answers for it; a suppression
-    that has expired is itself a finding, of the check named suppressions.
+    its defaults, so unapproved_changes, which needs a file of what was approved, finds nothing here: ask it by itself.
+    A finding that a suppression covers stays in the answer and says who answers for it; a suppression that has expired
+    is itself a finding, of the check named suppressions.
 
     Args:
         suppressions: The path of a TOML file of suppressions; None for none.
