@@ -810,10 +810,11 @@ def test_a_port_that_is_taken_is_one_line() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        done = run("emulate", "--events", 30, "--port", taken.getsockname()[1])
+        port = taken.getsockname()[1]
+        done = run("emulate", "--events", 30, "--port", port)
 
     assert done.exit_code == 1
-    assert "in use" in only_line(done.stderr)
+    assert f"127.0.0.1:{port}: Address already in use" in only_line(done.stderr)
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -246,6 +247,13 @@ def test_an_empty_lake_answers_with_the_declared_columns(lake: Lake) -> None:
     assert lake.sql("SELECT count(*) AS events FROM events").values.tolist() == [[0]]
 
 
+def raising(error: Exception) -> Callable[..., Any]:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise error
+
+    return fail
+
+
 def test_a_path_without_a_lake_says_how_to_make_one(tmp_path: Path) -> None:
     for ask in (
         Lake(tmp_path).to_arrow,
@@ -256,6 +264,46 @@ def test_a_path_without_a_lake_says_how_to_make_one(tmp_path: Path) -> None:
         with pytest.raises(LakeNotFoundError, match="auditframe snapshot --lake"):
             ask()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_where_a_lake_should_be_is_called_one(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+
+    with pytest.raises(LakeNotFoundError, match="is a file, and a lake is a folder"):
+        Lake(tmp_path / "file").to_arrow()
+
+
+def test_a_lake_that_lost_its_description_is_still_called_a_lake(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "lake")
+    event = {"id": "e1", "type": "login.failed", "effective_at": 1}
+    lake.append(flatten_events([event]))
+    (lake.path / "auditframe.json").unlink()
+
+    with pytest.raises(LakeCorruptError, match=r"auditframe\.json is missing, though there is a ledger"):
+        Lake(lake.path).to_arrow()
+    Lake(lake.path).append(flatten_events([event]))
+    assert len(Lake(lake.path).to_arrow()) == 1
+
+
+def test_a_description_that_may_not_be_read_is_not_to_be_restored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Lake(tmp_path).append(flatten_events([]))
+    refusal = PermissionError(errno.EACCES, "Permission denied")
+    monkeypatch.setattr("auditframe.lake.layout.read_regular", raising(refusal))
+
+    with pytest.raises(LakeCorruptError, match=r"Permission denied\. Check its owner and mode\.$"):
+        Lake(tmp_path)
+
+
+def test_a_lake_that_may_not_be_written_to_says_what_to_look_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Lake(tmp_path).append(flatten_events([]))
+    monkeypatch.setattr("auditframe.lake.storage.os.open", raising(OSError(errno.EROFS, "Read-only file system")))
+
+    with pytest.raises(LakeError, match=r"lock cannot be written: Read-only file system\. Check the owner and mode"):
+        Lake(tmp_path).append(flatten_events([]))
 
 
 def test_an_object_store_is_refused_until_it_is_supported() -> None:

@@ -60,8 +60,15 @@ def serve(app: WSGIApplication, *, port: int = 0) -> Iterator[str]:
 
     Yields:
         The base URL, ``http://127.0.0.1:PORT/v1``.
+
+    Raises:
+        OSError: The port is taken, or not to be had; its text names it.
     """
-    with _Server((_HOST, port), _Handler) as server:
+    try:
+        server = _Server((_HOST, port), _Handler)
+    except OSError as error:
+        raise OSError(error.errno, f"{_HOST}:{port}: {error.strerror}") from error
+    with server:
         server.set_app(app)
         thread = Thread(target=server.serve_forever, args=(0.02,), name="emulator")
         thread.start()

@@ -205,7 +205,7 @@ def open_layout(root: Path, partition: str | None = None) -> Layout:
     Raises:
         LakeNotFoundError: There is no lake here.
         LakeVersionError: It was written in a format that this version does not read.
-        LakeCorruptError: The description cannot be read.
+        LakeCorruptError: The description cannot be read, or is missing where there is a ledger.
         LakeError: The lake has another grain.
     """
     layout = Layout(root)
@@ -213,8 +213,10 @@ def open_layout(root: Path, partition: str | None = None) -> Layout:
         text = read_regular(layout.description)
         description = msgspec.json.decode(text, type=Description)
     except (FileNotFoundError, NotADirectoryError):
-        raise LakeNotFoundError(
-            f"There is no lake at {root}. Make one: auditframe snapshot --lake {root}", path=root
+        raise _not_found(layout) from None
+    except PermissionError as error:
+        raise LakeCorruptError(
+            f"{layout.description} cannot be read: {cause(error)}. Check its owner and mode.", path=layout.description
         ) from None
     except UNREADABLE as error:
         raise LakeCorruptError(
@@ -229,6 +231,21 @@ def open_layout(root: Path, partition: str | None = None) -> Layout:
     layout = Layout(root, GRAINS[description.partition])
     _check_grain(layout, partition)
     return layout
+
+
+def _not_found(layout: Layout) -> LakeError:
+    """Say what stands where there is no description."""
+    if layout.root.exists() and not layout.root.is_dir():
+        return LakeNotFoundError(f"{layout.root} is a file, and a lake is a folder. Name the folder.", path=layout.root)
+    if listed(layout.ledger):
+        return LakeCorruptError(
+            f"{layout.description} is missing, though there is a ledger. Restore it from a backup; else the next "
+            "snapshot or import writes it anew.",
+            path=layout.description,
+        )
+    return LakeNotFoundError(
+        f"There is no lake at {layout.root}. Make one: auditframe snapshot --lake {layout.root}", path=layout.root
+    )
 
 
 def layout_at(root: Path, partition: str | None = None) -> Layout:

@@ -118,9 +118,17 @@ def writer_lock(path: Path) -> Iterator[None]:
 
     Raises:
         LakeLockedError: Another process holds it.
+        LakeError: Nothing can be written there.
     """
     make_folder(path.parent)
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, _FILE_MODE)
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, _FILE_MODE)
+    except OSError as error:
+        raise LakeError(
+            f"{path} cannot be written: {error.strerror}. Check the owner and mode of the lake's folders, and that the "
+            "disk is not mounted read-only.",
+            path=path,
+        ) from error
     try:
         _take(handle, path)
         yield
