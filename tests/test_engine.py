@@ -5,17 +5,19 @@ import traceback
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from auditframe.errors import ReportError
+from auditframe.errors import ParameterError, ReportError
 from auditframe.flatten import flatten_events
 from auditframe.lake import Lake
 from auditframe.lake import events as lake_events
 from auditframe.lake.engine import MEMORY_LIMIT
+from auditframe.lake.parquet import read_partition
 from auditframe.reports import REGISTRY, _base, backtest, events_per_actor, password_spray, privileged_grants
 from tests.small_disk import missing, small_disk
 
@@ -140,6 +142,36 @@ def test_what_is_wrong_with_the_sql_alone_is_told_in_the_words_of_the_engine(lak
     ):
         with pytest.raises(ReportError, match=f"The engine refuses this SQL.*{told}"):
             lake_of_days.arrow(sql)
+
+
+def test_a_slip_in_the_sql_reads_no_file_to_its_end(lake_of_days: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+
+    def read_and_note(file: Path, *, path: Path) -> pa.Table:
+        read.append(path)
+        return read_partition(file, path=path)
+
+    monkeypatch.setattr(lake_events, "read_partition", read_and_note)
+    with pytest.raises(ParameterError, match="Referenced column"):
+        lake_of_days.arrow("SELECT typ FROM events")
+
+    assert len(lake_of_days.partitions()) > 1
+    assert read == [*lake_of_days.partitions().values()][:1]
+
+
+@pytest.mark.parametrize("mistake", [duckdb.InternalException, duckdb.FatalException])
+def test_a_mistake_of_the_engine_is_not_blamed_on_the_sql(
+    mistake: type[duckdb.Error], lake_of_days: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise mistake("INTERNAL Error: role-1 changed identity")
+
+    monkeypatch.setattr(duckdb.DuckDBPyConnection, "sql", fail)
+    with pytest.raises(ReportError, match="by a mistake of its own") as caught:
+        lake_of_days.arrow("SELECT 1")
+
+    assert not isinstance(caught.value, ParameterError)
+    assert "role-1" not in "".join(traceback.format_exception(caught.value))
 
 
 @pytest.mark.skipif(missing() is not None, reason=missing() or "")

@@ -48,8 +48,17 @@ _HINTS = ("Did you mean", "Candidate bindings")
 """How the lines begin in which the engine says what may have been meant."""
 
 
+_OF_THE_SQL = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException)
+_OF_THE_ENGINE = (duckdb.InternalException, duckdb.FatalException)
+
+
 class PlanError(duckdb.Error):
     """The engine refuses a question before it reads an event, so that its words are about the SQL alone."""
+
+    def __init__(self, error: duckdb.Error) -> None:
+        super().__init__(str(error))
+        self.is_of_names = isinstance(error, _OF_THE_SQL)
+        """Whether a word, a function or a column is at fault, for which the engine looks at the first file alone."""
 
 
 class Engine:
@@ -87,7 +96,7 @@ class Engine:
         try:
             kinds = [statement.type for statement in self._connection.extract_statements(query)]
         except duckdb.Error as error:
-            raise PlanError(str(error)) from None
+            raise PlanError(error) from None
         if kinds != [duckdb.StatementType.SELECT]:
             raise ParameterError(
                 "Only one SELECT can be asked; a lake changes by snapshots and imports alone.", report=None
@@ -101,14 +110,14 @@ class Engine:
         """Tell, when a SELECT fails, whether it does so without the events, too."""
         try:
             yield
-        except duckdb.OutOfMemoryException:
+        except (duckdb.OutOfMemoryException, *_OF_THE_ENGINE):
             raise
         except duckdb.Error:
             query, params = question
             try:
                 self._connection.execute(f"EXPLAIN {query}", dict(params))
             except duckdb.Error as error:
-                raise PlanError(str(error)) from None
+                raise PlanError(error) from None
             raise
 
     def _see(self, span: Window) -> None:
@@ -223,6 +232,12 @@ def refusal(error: duckdb.Error, query: str) -> ReportError:
     if isinstance(error, duckdb.OutOfMemoryException):
         message = f"The engine's memory does not suffice. Raise {MEMORY_LIMIT}, or ask for a shorter window."
         return ReportError(f"{message} {_first_line(error)}", report=None)
+    if isinstance(error, _OF_THE_ENGINE):  # whose words may hold anything
+        return ReportError(
+            f"DuckDB {duckdb.__version__} fails at this SQL by a mistake of its own. Ask it otherwise, or install "
+            "another version of DuckDB.",
+            report=None,
+        )
     if isinstance(error, PlanError):
         hints = [line for line in str(error).splitlines()[1:] if line.startswith(_HINTS)]
         return ParameterError(" ".join(["The engine refuses this SQL.", _first_line(error), *hints]), report=None)

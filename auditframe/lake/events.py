@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from auditframe.errors import LakeCorruptError, LakeLockedError
-from auditframe.lake.engine import MEMORY_LIMIT, open_engine, refusal
+from auditframe.lake.engine import MEMORY_LIMIT, PlanError, open_engine, refusal
 from auditframe.lake.parquet import read_partition
 from auditframe.schema import COLUMN_NAMES, arrow_schema
 from auditframe.window import ALWAYS, Instant, Window, intersection, parse_window
@@ -102,7 +102,7 @@ class Events:
                 answer = self._ask_frugally((query, params or {}), beside or {}, first or {}, thread_mb, before)
             except duckdb.Error as error:
                 if self._stamps() == before:
-                    self._check_files()
+                    self._check_files(error)
                     raise refusal(error, query) from None  # a traceback shows no event either
             else:
                 if self._stamps() == before:
@@ -171,10 +171,12 @@ class Events:
             raise LakeCorruptError(f"{missing} is missing. See: auditframe verify", path=missing) from None
         return [(stat.st_ino, stat.st_size, stat.st_mtime_ns) for stat in found]
 
-    def _check_files(self) -> None:
+    def _check_files(self, error: duckdb.Error) -> None:
         """Tell a file that cannot be read from a question that cannot be answered; the engine words both alike."""
-        for file in self.files:
-            if read_partition(file, path=file).schema.names != list(COLUMN_NAMES):
+        is_of_names = isinstance(error, PlanError) and error.is_of_names
+        for file in self.files[:1] if is_of_names else self.files:
+            names = read_partition(file, path=file).schema.names
+            if self.lake and names != list(COLUMN_NAMES):
                 raise LakeCorruptError(f"{file} does not have the lake's columns. See: auditframe verify", path=file)
 
 

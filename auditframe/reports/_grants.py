@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from auditframe.reports._access import PRIVILEGES
 from auditframe.reports._columns import ReportColumn
+from auditframe.reports._endings import ENDINGS, RISKY_NAMES
 from auditframe.reports._facts import ACCESS_FACTS
 from auditframe.reports._relations import Relation
 from auditframe.reports._roles import ROLE_VERSIONS
@@ -26,6 +26,51 @@ PRINCIPAL_TYPE = ReportColumn(
 ROLE = ReportColumn("role", "text", "The role's name, else its id; null if the events do not tell.")
 PERMISSIONS = ReportColumn("permissions", "texts", "The privileged permissions that it brings; empty if none is named.")
 KNOWN = ReportColumn("known", "flag", "Whether the events tell that it is privileged.")
+
+ASSIGNMENTS = Relation(
+    "assignments",
+    {
+        "id": pa.string(),
+        "effective_at": _INSTANT,
+        "actor_id": pa.string(),
+        "principal_id": pa.string(),
+        "principal_type": pa.string(),
+        "role_id": pa.string(),
+        "n": pa.int64(),
+        "role": pa.string(),
+        "by_name": pa.bool_(),
+        "known": pa.bool_(),
+        "defined": pa.bool_(),
+        "ended_at": _INSTANT,
+        "ended_id": pa.string(),
+    },
+    "A role assigned, with its definition at that time (n), whether that is privileged, and when it ended.",
+    sql="""
+        SELECT
+            facts.id AS id,
+            facts.effective_at AS effective_at,
+            actor_id,
+            principal_id,
+            principal_type,
+            facts.role_id AS role_id,
+            n,
+            coalesce(name, facts.role, facts.role_id) AS role,
+            risky_roles.text IS NOT NULL OR risky_ids.text IS NOT NULL AS by_name,
+            risky_roles.text IS NOT NULL OR risky_ids.text IS NOT NULL
+                OR coalesce(cardinality(role_versions.permissions) > 0, false) AS known,
+            coalesce(defined, false) AS defined,
+            ended_at,
+            ended_id
+        FROM access_facts AS facts
+        LEFT JOIN endings ON endings.id = facts.id
+        LEFT JOIN role_versions ON role_versions.role_id = facts.role_id
+            AND (from_at, from_id) <= (facts.effective_at, facts.id)
+            AND (until_at IS NULL OR (facts.effective_at, facts.id) < (until_at, until_id))
+        LEFT JOIN risky_names AS risky_roles ON risky_roles.kind = 'role' AND risky_roles.text = facts.role
+        LEFT JOIN risky_names AS risky_ids ON risky_ids.kind = 'role_id' AND risky_ids.text = facts.role_id
+        WHERE about = 'assignment' AND effect = 'grant'
+    """,
+)
 
 GRANTS = Relation(
     "grants",
@@ -55,125 +100,10 @@ GRANTS = Relation(
         "lost": _TEXTS,
     },
     "An event that gave somebody a privileged role (known), or a role of which the events do not tell (not known).",
-    needs=(PRIVILEGES,),
     sql="""
-        WITH risky_roles AS (
-            SELECT DISTINCT role
-            FROM (SELECT DISTINCT role FROM access_facts) AS named
-            JOIN privileges ON kind = 'role' AND regexp_matches(lower(role), pattern)
-        ),
-        risky_role_ids AS (
-            SELECT DISTINCT role_id
-            FROM (SELECT DISTINCT role_id FROM access_facts) AS named
-            JOIN privileges ON kind = 'role_id' AND regexp_matches(lower(role_id), pattern)
-        ),
-        taken_back AS (
-            -- What does not tell what it is about ends nothing.
-            SELECT
-                id,
-                grants,
-                first_value(CASE WHEN ends THEN effective_at END IGNORE NULLS) OVER later AS ended_at,
-                first_value(CASE WHEN ends THEN id END IGNORE NULLS) OVER later AS ended_id
-            FROM (
-                SELECT
-                    id,
-                    effective_at,
-                    CASE area WHEN 'tenant.membership' THEN 'tenant.user' ELSE area END AS area,
-                    effect IN ('grant', 'create', 'change') AS grants,
-                    effect IN ('delete', 'revoke') OR (
-                        about IN ('user', 'service_account')
-                        AND facts.role IS NOT NULL
-                        AND risky_roles.role IS NULL
-                    ) AS ends,
-                    CASE about
-                        WHEN 'member' THEN group_id || ' ' || subject_id
-                        WHEN 'assignment' THEN resource_id
-                        ELSE subject_id || ' ' || coalesce(project_id, '')
-                    END AS thing
-                FROM access_facts AS facts LEFT JOIN risky_roles ON risky_roles.role = facts.role
-                WHERE about IN ('user', 'service_account', 'assignment') OR (
-                    about = 'member'
-                    AND group_id IN (SELECT group_id FROM access_facts WHERE about = 'member' AND effect = 'grant')
-                )
-            ) AS marked
-            WHERE thing IS NOT NULL
-            WINDOW later AS (
-                PARTITION BY area, thing
-                ORDER BY effective_at, id
-                ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
-            )
-        ),
-        removals AS (
-            -- A service account is deleted as a whole, a user removed as a whole only where no project is named.
-            SELECT id, effective_at, subject_id AS holder, left(area, 7) = 'tenant.' AS is_tenant
-            FROM access_facts
-            WHERE (about = 'service_account' AND effect = 'delete')
-                OR (about = 'user' AND effect = 'revoke' AND project_id IS NULL)
-        ),
-        removed AS (
-            SELECT
-                id,
-                grants,
-                first_value(CASE WHEN NOT grants THEN effective_at END IGNORE NULLS) OVER later AS ended_at,
-                first_value(CASE WHEN NOT grants THEN id END IGNORE NULLS) OVER later AS ended_id
-            FROM (
-                SELECT
-                    id,
-                    effective_at,
-                    coalesce(subject_id, principal_id) AS holder,
-                    left(area, 7) = 'tenant.' AS is_tenant,
-                    true AS grants
-                FROM access_facts
-                WHERE about IN ('user', 'service_account', 'assignment', 'member')
-                    AND effect IN ('grant', 'create', 'change')
-                    AND coalesce(subject_id, principal_id) IN (SELECT holder FROM removals)
-                UNION ALL
-                SELECT id, effective_at, holder, is_tenant, false FROM removals WHERE holder IS NOT NULL
-            ) AS known
-            WINDOW later AS (
-                PARTITION BY is_tenant, holder
-                ORDER BY effective_at, id
-                ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
-            )
-        ),
-        ended AS (
-            -- Each grant with the first event that takes it back, or removes who holds it.
-            SELECT id, min(ended_at) AS ended_at, min_by(ended_id, (ended_at, ended_id)) AS ended_id
-            FROM (
-                SELECT id, ended_at, ended_id FROM taken_back WHERE grants AND ended_id IS NOT NULL
-                UNION ALL
-                SELECT id, ended_at, ended_id FROM removed WHERE grants AND ended_id IS NOT NULL
-            ) AS ends
-            GROUP BY id
-        ),
-        assigned AS (
-            SELECT
-                facts.id AS id,
-                facts.effective_at AS effective_at,
-                actor_id,
-                principal_id,
-                principal_type,
-                facts.role_id AS role_id,
-                n,
-                coalesce(name, facts.role, facts.role_id) AS role,
-                risky_roles.role IS NOT NULL OR risky_role_ids.role_id IS NOT NULL AS by_name,
-                risky_roles.role IS NOT NULL OR risky_role_ids.role_id IS NOT NULL
-                    OR coalesce(cardinality(role_versions.permissions) > 0, false) AS known,
-                coalesce(defined, false) AS defined,
-                ended_at,
-                ended_id
-            FROM access_facts AS facts
-            LEFT JOIN ended ON ended.id = facts.id
-            LEFT JOIN role_versions ON role_versions.role_id = facts.role_id
-                AND (from_at, from_id) <= (facts.effective_at, facts.id)
-                AND (until_at IS NULL OR (facts.effective_at, facts.id) < (until_at, until_id))
-            LEFT JOIN risky_roles ON risky_roles.role = facts.role
-            LEFT JOIN risky_role_ids ON risky_role_ids.role_id = facts.role_id
-            WHERE about = 'assignment' AND effect = 'grant'
-        ),
-        memberships_of_groups AS (
+        WITH memberships_of_groups AS (
             SELECT facts.id AS id, effective_at, actor_id, subject_id, group_id, ended_at, ended_id
-            FROM access_facts AS facts LEFT JOIN ended ON ended.id = facts.id
+            FROM access_facts AS facts LEFT JOIN endings ON endings.id = facts.id
             WHERE about = 'member' AND effect = 'grant'
         ),
         members AS (
@@ -182,7 +112,7 @@ GRANTS = Relation(
                 array_sort(array_agg(DISTINCT joined.subject_id)) AS holders,
                 list(joined.id ORDER BY joined.effective_at, joined.id)
                     FILTER (WHERE joined.subject_id = assigned.actor_id) AS joined_ids
-            FROM assigned JOIN memberships_of_groups AS joined ON joined.group_id = assigned.principal_id
+            FROM assignments AS assigned JOIN memberships_of_groups AS joined ON joined.group_id = assigned.principal_id
             WHERE assigned.principal_type = 'group'
                 AND (joined.effective_at, joined.id) < (assigned.effective_at, assigned.id)
                 AND (
@@ -199,7 +129,7 @@ GRANTS = Relation(
                 coalesce(name, standing.role) AS role,
                 coalesce(basis_ids, CAST([] AS VARCHAR[])) AS basis_ids
             FROM memberships_of_groups AS joined
-            JOIN assigned AS standing ON standing.principal_id = joined.group_id
+            JOIN assignments AS standing ON standing.principal_id = joined.group_id
             LEFT JOIN role_versions ON role_versions.role_id = standing.role_id
                 AND (from_at, from_id) <= (joined.effective_at, joined.id)
                 AND (until_at IS NULL OR (joined.effective_at, joined.id) < (until_at, until_id))
@@ -235,7 +165,7 @@ GRANTS = Relation(
                 assigned.effective_at AS granted_at
             FROM role_versions
             JOIN access_facts AS widening ON widening.id = from_id
-            JOIN assigned ON assigned.role_id = role_versions.role_id
+            JOIN assignments AS assigned ON assigned.role_id = role_versions.role_id
             WHERE cardinality(gained) > 0
                 AND (assigned.effective_at, assigned.id) < (from_at, from_id)
                 AND (assigned.ended_at IS NULL OR (from_at, from_id) < (assigned.ended_at, assigned.ended_id))
@@ -281,14 +211,14 @@ GRANTS = Relation(
                 [subject_id] AS holders, CAST([] AS VARCHAR[]) AS basis_ids, CAST([] AS VARCHAR[]) AS joined_ids,
                 ended_at, ended_id, CAST(NULL AS VARCHAR[]) AS lost
             FROM access_facts AS facts
-            JOIN risky_roles ON risky_roles.role = facts.role
-            LEFT JOIN ended ON ended.id = facts.id
+            JOIN risky_names ON risky_names.kind = 'role' AND risky_names.text = facts.role
+            LEFT JOIN endings ON endings.id = facts.id
             WHERE about IN ('user', 'service_account') AND effect IN ('grant', 'create', 'change')
             UNION ALL
             SELECT
                 id, 'invite', email, 'invited', facts.role, CAST([] AS VARCHAR[]), true, NULL,
                 CAST([] AS VARCHAR[]), CAST([] AS VARCHAR[]), CAST([] AS VARCHAR[]), NULL, NULL, NULL
-            FROM access_facts AS facts JOIN risky_roles ON risky_roles.role = facts.role
+            FROM access_facts AS facts JOIN risky_names ON risky_names.kind = 'role' AND risky_names.text = facts.role
             WHERE about = 'invite' AND effect = 'create'
             UNION ALL
             SELECT
@@ -301,7 +231,7 @@ GRANTS = Relation(
                 END,
                 coalesce(basis_ids, CAST([] AS VARCHAR[])), coalesce(joined_ids, CAST([] AS VARCHAR[])),
                 ended_at, ended_id, NULL
-            FROM assigned
+            FROM assignments AS assigned
             LEFT JOIN members ON members.grant_id = assigned.id
             LEFT JOIN role_versions ON role_versions.role_id = assigned.role_id AND role_versions.n = assigned.n
             WHERE known OR NOT assigned.defined
@@ -354,5 +284,5 @@ GRANTS = Relation(
     """,
 )
 
-GRANTING = (ACCESS_FACTS, ROLE_VERSIONS, GRANTS)
+GRANTING = (ACCESS_FACTS, ROLE_VERSIONS, RISKY_NAMES, ENDINGS, ASSIGNMENTS, GRANTS)
 """The relations that tell who received what, each of which names those before it."""

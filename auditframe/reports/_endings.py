@@ -1,0 +1,111 @@
+"""When grants end: the relations of which roles are privileged by name, and of what took a grant back."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from auditframe.reports._access import PRIVILEGES
+from auditframe.reports._relations import Relation
+
+_INSTANT = pa.timestamp("us", tz="UTC")
+
+RISKY_NAMES = Relation(
+    "risky_names",
+    {"kind": pa.string(), "text": pa.string()},
+    "A name (role) or an id (role_id) of a role that is privileged by it, as events write it.",
+    needs=(PRIVILEGES,),
+    sql="""
+        SELECT DISTINCT named.kind AS kind, text
+        FROM (
+            SELECT DISTINCT 'role' AS kind, role AS text FROM access_facts
+            UNION ALL
+            SELECT DISTINCT 'role_id', role_id FROM access_facts
+        ) AS named
+        JOIN privileges ON privileges.kind = named.kind AND regexp_matches(lower(text), pattern)
+    """,
+)
+
+ENDINGS = Relation(
+    "endings",
+    {"id": pa.string(), "ended_at": _INSTANT, "ended_id": pa.string()},
+    "A grant that ended, with the first event that took it back or removed who held it.",
+    sql="""
+        WITH taken_back AS (
+            -- What does not tell what it is about ends nothing.
+            SELECT
+                id,
+                grants,
+                first_value(CASE WHEN ends THEN effective_at END IGNORE NULLS) OVER later AS ended_at,
+                first_value(CASE WHEN ends THEN id END IGNORE NULLS) OVER later AS ended_id
+            FROM (
+                SELECT
+                    id,
+                    effective_at,
+                    CASE area WHEN 'tenant.membership' THEN 'tenant.user' ELSE area END AS area,
+                    effect IN ('grant', 'create', 'change') AS grants,
+                    effect IN ('delete', 'revoke') OR (
+                        about IN ('user', 'service_account')
+                        AND facts.role IS NOT NULL
+                        AND risky.text IS NULL
+                    ) AS ends,
+                    CASE about
+                        WHEN 'member' THEN group_id || ' ' || subject_id
+                        WHEN 'assignment' THEN resource_id
+                        ELSE subject_id || ' ' || coalesce(project_id, '')
+                    END AS thing
+                FROM access_facts AS facts
+                LEFT JOIN risky_names AS risky ON risky.kind = 'role' AND risky.text = facts.role
+                WHERE about IN ('user', 'service_account', 'assignment') OR (
+                    about = 'member'
+                    AND group_id IN (SELECT group_id FROM access_facts WHERE about = 'member' AND effect = 'grant')
+                )
+            ) AS marked
+            WHERE thing IS NOT NULL
+            WINDOW later AS (
+                PARTITION BY area, thing
+                ORDER BY effective_at, id
+                ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
+            )
+        ),
+        removals AS (
+            -- A service account is deleted as a whole, a user removed as a whole only where no project is named.
+            SELECT id, effective_at, subject_id AS holder, left(area, 7) = 'tenant.' AS is_tenant
+            FROM access_facts
+            WHERE (about = 'service_account' AND effect = 'delete')
+                OR (about = 'user' AND effect = 'revoke' AND project_id IS NULL)
+        ),
+        removed AS (
+            SELECT
+                id,
+                grants,
+                first_value(CASE WHEN NOT grants THEN effective_at END IGNORE NULLS) OVER later AS ended_at,
+                first_value(CASE WHEN NOT grants THEN id END IGNORE NULLS) OVER later AS ended_id
+            FROM (
+                SELECT
+                    id,
+                    effective_at,
+                    coalesce(subject_id, principal_id) AS holder,
+                    left(area, 7) = 'tenant.' AS is_tenant,
+                    true AS grants
+                FROM access_facts
+                WHERE about IN ('user', 'service_account', 'assignment', 'member')
+                    AND effect IN ('grant', 'create', 'change')
+                    AND coalesce(subject_id, principal_id) IN (SELECT holder FROM removals)
+                UNION ALL
+                SELECT id, effective_at, holder, is_tenant, false FROM removals WHERE holder IS NOT NULL
+            ) AS known
+            WINDOW later AS (
+                PARTITION BY is_tenant, holder
+                ORDER BY effective_at, id
+                ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
+            )
+        )
+        SELECT id, min(ended_at) AS ended_at, min_by(ended_id, (ended_at, ended_id)) AS ended_id
+        FROM (
+            SELECT id, ended_at, ended_id FROM taken_back WHERE grants AND ended_id IS NOT NULL
+            UNION ALL
+            SELECT id, ended_at, ended_id FROM removed WHERE grants AND ended_id IS NOT NULL
+        ) AS ends
+        GROUP BY id
+    """,
+)
