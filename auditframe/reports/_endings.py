@@ -28,7 +28,7 @@ RISKY_NAMES = Relation(
 ENDINGS = Relation(
     "endings",
     {"id": pa.string(), "ended_at": _INSTANT, "ended_id": pa.string()},
-    "A grant that ended, with the first event that took it back or removed who held it.",
+    "A grant that ended, with the first event that took it back, or removed who held it, the group or the role.",
     sql="""
         WITH taken_back AS (
             -- What does not tell what it is about ends nothing.
@@ -68,11 +68,16 @@ ENDINGS = Relation(
             )
         ),
         removals AS (
-            -- A service account is deleted as a whole, a user removed as a whole only where no project is named.
-            SELECT id, effective_at, subject_id AS holder, left(area, 7) = 'tenant.' AS is_tenant
+            -- An account or a role is deleted as a whole, a user removed as a whole only where no project is named.
+            SELECT id, effective_at, subject_id AS ended, left(area, 7) = 'tenant.' AS is_tenant
             FROM access_facts
-            WHERE (about = 'service_account' AND effect = 'delete')
+            WHERE (about IN ('service_account', 'role') AND effect = 'delete')
                 OR (about = 'user' AND effect = 'revoke' AND project_id IS NULL)
+            UNION ALL
+            -- Roles of the organization are given to groups of which the tenant tells.
+            SELECT id, effective_at, group_id, listed.is_tenant
+            FROM access_facts CROSS JOIN (VALUES (true), (false)) AS listed(is_tenant)
+            WHERE about = 'group' AND effect = 'delete'
         ),
         removed AS (
             SELECT
@@ -81,21 +86,22 @@ ENDINGS = Relation(
                 first_value(CASE WHEN NOT grants THEN effective_at END IGNORE NULLS) OVER later AS ended_at,
                 first_value(CASE WHEN NOT grants THEN id END IGNORE NULLS) OVER later AS ended_id
             FROM (
-                SELECT
-                    id,
-                    effective_at,
-                    coalesce(subject_id, principal_id) AS holder,
-                    left(area, 7) = 'tenant.' AS is_tenant,
-                    true AS grants
+                SELECT id, effective_at, named.one AS ended, left(area, 7) = 'tenant.' AS is_tenant, true AS grants
                 FROM access_facts
+                CROSS JOIN unnest(
+                    [
+                        coalesce(subject_id, principal_id),
+                        CASE about WHEN 'member' THEN group_id WHEN 'assignment' THEN role_id END
+                    ]
+                ) AS named(one)
                 WHERE about IN ('user', 'service_account', 'assignment', 'member')
                     AND effect IN ('grant', 'create', 'change')
-                    AND coalesce(subject_id, principal_id) IN (SELECT holder FROM removals)
+                    AND named.one IN (SELECT ended FROM removals)
                 UNION ALL
-                SELECT id, effective_at, holder, is_tenant, false FROM removals WHERE holder IS NOT NULL
+                SELECT id, effective_at, ended, is_tenant, false FROM removals WHERE ended IS NOT NULL
             ) AS known
             WINDOW later AS (
-                PARTITION BY is_tenant, holder
+                PARTITION BY is_tenant, ended
                 ORDER BY effective_at, id
                 ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
             )

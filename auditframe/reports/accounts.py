@@ -27,12 +27,13 @@ _CONTROLS = ("SOC 2 CC6.2", "SOC 2 CC6.3", "ISO/IEC 27001:2022 A.5.16", "ISO/IEC
 def groups_as_of(*, as_of: Moment = None) -> str:
     """Which groups are there on a date, who is in them, and which roles do they give?
 
-    One row for each group that an event is about and that was not deleted by the moment asked for. A group whose
-    first event is no creation is from before the log: it may have members and roles that no event tells. Members are
-    known only from the tenant's events, roles from assignments whose principal is a group. An assignment names its
-    role by role_id, or by an id of its own that is role_assignment_, the role's id and the principal's id joined by
-    underscores; one that names neither is among the events alone. The payload of tenant events is not documented:
-    group_id, else id, is read as the group, also where a role is given to it, and user_id or member_id as the member.
+    One row for each group that an event is about and that was not deleted by the moment asked for. A group whose first
+    event is no creation is from before the log: it may have members and roles that no event tells. Members are known
+    only from the tenant's events, roles from assignments whose principal is a group, until the role is deleted. An
+    assignment names its role by role_id, or by an id of its own that is role_assignment_, the role's id and the
+    principal's id joined by underscores; one that names neither is among the events alone. The payload of tenant events
+    is not documented: group_id, else id, is read as the group, also where a role is given to it, and user_id or
+    member_id as the member.
 
     Args:
         as_of: The moment; None for that of the newest event.
@@ -66,6 +67,7 @@ def groups_as_of(*, as_of: Moment = None) -> str:
                     area IN ('group', 'tenant.group', 'tenant.group.member')
                     OR area IN ('tenant.role_assignment', 'tenant.resource_role_assignment')
                     OR (area = 'role.assignment' AND lower(detail_principal_type) = 'group')
+                    OR (area IN ('role', 'tenant.custom_role') AND effect = 'delete')
                 )
         ),
         facts AS (
@@ -77,7 +79,8 @@ def groups_as_of(*, as_of: Moment = None) -> str:
                         CASE WHEN lower(detail_principal_type) = 'group' THEN detail_principal_id END,
                         TRY(payload ->> '$.group_id')
                     )
-                    ELSE coalesce(TRY(payload ->> '$.group_id'), resource_id)
+                    WHEN area NOT IN ('role', 'tenant.custom_role')
+                        THEN coalesce(TRY(payload ->> '$.group_id'), resource_id)
                 END AS group_id,
                 CASE
                     WHEN area = 'tenant.group.member'
@@ -97,11 +100,16 @@ def groups_as_of(*, as_of: Moment = None) -> str:
                     OR NOT bool_or(left(area, 7) <> 'tenant.') AS of_tenant,
                 coalesce(bool_or(past AND effect = 'delete'), false) AS deleted,
                 bool_or(past) AS seen,
-                list(id ORDER BY effective_at, id) FILTER (WHERE past) AS past_ids,
                 [min_by(id, (effective_at, id))] AS first_ids
             FROM facts
             WHERE group_id IS NOT NULL
             GROUP BY group_id
+        ),
+        gone AS (
+            SELECT resource_id AS role_id, max(effective_at) AS effective_at, max_by(id, (effective_at, id)) AS id
+            FROM facts
+            WHERE past AND area IN ('role', 'tenant.custom_role')
+            GROUP BY resource_id
         ),
         lasting AS (
             -- The last word on each member and each assignment.
@@ -110,20 +118,38 @@ def groups_as_of(*, as_of: Moment = None) -> str:
                 member_id,
                 assignment_id,
                 max_by(effect, (effective_at, id)) AS effect,
+                max(effective_at) AS effective_at,
+                max_by(id, (effective_at, id)) AS id,
                 max(role_id) AS role_id
             FROM facts
             WHERE past AND (member_id IS NOT NULL OR assignment_id IS NOT NULL)
             GROUP BY group_id, member_id, assignment_id
+        ),
+        held AS (
+            -- An assignment ends with its role.
+            SELECT lasting.*, gone.id AS gone_id, gone.effective_at AS gone_at
+            FROM lasting LEFT JOIN gone ON gone.role_id = lasting.role_id
+                AND (gone.effective_at, gone.id) > (lasting.effective_at, lasting.id)
+            WHERE effect = 'grant'
         ),
         listed AS (
             SELECT
                 group_id,
                 array_sort(array_agg(member_id) FILTER (WHERE member_id IS NOT NULL)) AS member_ids,
                 array_sort(
-                    array_agg(DISTINCT coalesce(role_id, assignment_id)) FILTER (WHERE assignment_id IS NOT NULL)
+                    array_agg(DISTINCT coalesce(role_id, assignment_id))
+                        FILTER (WHERE assignment_id IS NOT NULL AND gone_id IS NULL)
                 ) AS roles
-            FROM lasting
-            WHERE effect = 'grant'
+            FROM held
+            GROUP BY group_id
+        ),
+        told AS (
+            SELECT group_id, list(id ORDER BY effective_at, id) AS past_ids
+            FROM (
+                SELECT group_id, id, effective_at FROM facts WHERE past
+                UNION
+                SELECT group_id, gone_id, gone_at FROM held WHERE gone_id IS NOT NULL
+            ) AS evidence
             GROUP BY group_id
         )
         SELECT
@@ -136,7 +162,9 @@ def groups_as_of(*, as_of: Moment = None) -> str:
             coalesce(member_ids, CAST([] AS VARCHAR[])) AS member_ids,
             coalesce(roles, CAST([] AS VARCHAR[])) AS roles,
             coalesce(past_ids, first_ids) AS event_ids
-        FROM states LEFT JOIN listed ON listed.group_id = states.group_id
+        FROM states
+        LEFT JOIN listed ON listed.group_id = states.group_id
+        LEFT JOIN told ON told.group_id = states.group_id
         WHERE NOT deleted AND (seen OR from_before)
         ORDER BY scope, name ASC NULLS LAST, states.group_id
     """

@@ -160,7 +160,7 @@ def control_off_intervals(*, as_of: Moment = None) -> str:
     target of a policy, and a certificate in the organization and in each project: while another of its kind is known to
     be on, which is how certificates are replaced, the severity is low. Otherwise it is that of the event in the
     catalogue, and at most high. Logging of API calls is off when its setting is disabled. An event that does not say
-    what it turned off can have no end.
+    what it turned off can have no end, and may be about any of its kind: from then on one fewer is known to be on.
 
     Args:
         as_of: The state after this second, for later events do not count; None for that of the newest event.
@@ -247,17 +247,27 @@ def control_off_intervals(*, as_of: Moment = None) -> str:
         counted AS (
             SELECT
                 *,
-                sum(
-                    CASE
-                        WHEN alone IS NOT NULL THEN 0  -- nobody knows which it is, nor whether it stays on
-                        WHEN state = 'on' AND previous IS DISTINCT FROM 'on' THEN 1
-                        WHEN state <> 'on' AND previous = 'on' THEN -1
-                        ELSE 0
-                    END
-                ) OVER (
+                -- What is not named may be any that was on; where none was, it takes nothing from what comes on later.
+                so_far - least(min(so_far) OVER since_the_first, 0) AS others_on
+            FROM (
+                SELECT
+                    *,
+                    sum(
+                        CASE
+                            WHEN alone IS NOT NULL THEN CASE WHEN state = 'on' THEN 0 ELSE -1 END
+                            WHEN state = 'on' AND previous IS DISTINCT FROM 'on' THEN 1
+                            WHEN state <> 'on' AND previous = 'on' THEN -1
+                            ELSE 0
+                        END
+                    ) OVER since_the_first AS so_far
+                FROM ordered
+                WINDOW since_the_first AS (
                     PARTITION BY safeguard ORDER BY at_time, id RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
-                ) AS others_on
-            FROM ordered
+                )
+            ) AS summed
+            WINDOW since_the_first AS (
+                PARTITION BY safeguard ORDER BY at_time, id RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+            )
         ),
         intervals AS (
             SELECT * FROM counted
