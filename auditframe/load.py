@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from auditframe.catalogue import SCOPES, lookup
+from auditframe.catalogue import SCOPES, catalogue, lookup
 from auditframe.client import Client, Filters
-from auditframe.errors import AuditFrameWarning, AuthError, FileError, RequestError
+from auditframe.errors import AuditFrameWarning, AuthError, FileError, RequestError, did_you_mean
 from auditframe.files import expand, read_pages
 from auditframe.flatten import Flattened, flatten_texts, join_flattened
 from auditframe.lake.merge import in_order, sort_arrivals
@@ -145,6 +145,7 @@ def gather(
     if strict and loaded.quarantine:
         raise loaded.quarantine[0].error()
     _warn(loaded)
+    _warn_of_types(loaded, filters)
     return loaded
 
 
@@ -293,6 +294,15 @@ def _warn(loaded: Loaded) -> None:
         first = loaded.quarantine[0].error()
         message = f"{len(loaded.quarantine)} event(s) are not in this answer, of them the first: {first}"
         warnings.warn(AuditFrameWarning(message), stacklevel=4)
+
+
+def _warn_of_types(loaded: Loaded, filters: Filters) -> None:
+    """Tell a slip in the name of a type from a type without events."""
+    unknown = [type_ for type_ in filters.event_types if type_ not in catalogue()]
+    if not unknown or pc.any(pc.is_in(loaded.events["type"], pa.array(unknown))).as_py():
+        return
+    message = f"No event is of the type {unknown[0]!r}, which the catalogue does not know."
+    warnings.warn(AuditFrameWarning(message + did_you_mean(unknown[0], catalogue())), stacklevel=4)
 
 
 def _texts(name: str, values: Sequence[str]) -> tuple[str, ...]:

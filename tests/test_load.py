@@ -115,6 +115,18 @@ def test_what_cannot_be_placed_is_warned_of_and_listed(tmp_path: Path) -> None:
     assert (caught.value.event_id, caught.value.field) == ("b", "effective_at")
 
 
+def test_a_slip_in_an_event_type_is_told_from_a_type_without_events(tmp_path: Path) -> None:
+    path = tmp_path / "export.jsonl"
+    path.write_text('{"id":"a","type":"login.succeeded","effective_at":1}\n{"id":"b","type":"new","effective_at":1}\n')
+
+    with pytest.warns(af.AuditFrameWarning, match=r"'login\.fialed', which the catalogue.*mean 'login\.failed'"):
+        assert len(af.load(path, event_types=["login.fialed"])) == 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(af.load(path, event_types=["login.failed"])) == 0
+        assert len(af.load(path, event_types=["new"])) == 1
+
+
 def test_what_is_loaded_shows_no_event_in_its_repr(tmp_path: Path) -> None:
     path = tmp_path / "export.jsonl"
     path.write_text('{"id":"a","type":"t","effective_at":1,"t":"t0p"}\n{"id":"b","s":"t0p"}\n')

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from auditframe.errors import LakeCorruptError, LakeLockedError, LakeNotFoundError, ParameterError
-from auditframe.flatten import flatten_texts
+from auditframe.flatten import flatten_events, flatten_texts
 from auditframe.lake import Lake
 from auditframe.lake.journal import Journal, Walk, write_journal, write_walk
 from auditframe.lake.layout import Layout
@@ -247,6 +247,13 @@ def test_a_foreign_or_empty_folder_is_named_once(lake: Lake, name: str) -> None:
     (lake.path / name).mkdir()
 
     assert only_fault(lake)[0] == name
+
+
+def test_a_foreign_folder_stops_no_writer(lake: Lake) -> None:
+    (lake.path / "staging/more").mkdir()
+    lake.append(flatten_events([{"id": "new", "type": "login.failed", "effective_at": 1}]))
+
+    assert only_fault(lake)[0] == "staging/more"
 
 
 @pytest.mark.parametrize("day", ["foo", "2026-13-99", "20260101"])

@@ -43,7 +43,7 @@ def strangers(layout: Layout, *, known: Collection[str]) -> Iterator[Fault]:
     yield from _others(layout.ledger, "It is no entry of the ledger.", lambda name: bool(_ENTRY.fullmatch(name)))
     yield from _others(
         layout.staging,
-        "It was never finished: a run was killed while it wrote it. The next writer removes it.",
+        "It was never finished: a run was killed while it wrote it. The next writer removes it, if it is a file.",
         {layout.lock.name, layout.journal.name}.__contains__,
     )
     yield from _others(layout.resume, "It is no window that a run was reading.", lambda name: name.endswith(".json"))

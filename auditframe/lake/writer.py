@@ -309,7 +309,7 @@ def open_writer(root: Path, *, partition: str | None = None) -> Iterator[Writer]
         if not layout.exists():
             _found_lake(layout)
         for leftover in layout.staging.iterdir():
-            if leftover not in (layout.lock, layout.journal):
+            if leftover not in (layout.lock, layout.journal) and not leftover.is_dir():  # a folder is no writer's
                 leftover.unlink()  # a killed writer's unfinished file
         yield Writer(layout, recover(layout))
 
