@@ -6,11 +6,9 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from auditframe.errors import LakeCorruptError
-from auditframe.lake.derive import is_current
+from auditframe.lake.derive import derive
 from auditframe.lake.faults import read_regular
-from auditframe.lake.merge import texts
-from auditframe.lake.merkle import merkle_root
-from auditframe.lake.parquet import read_partition
+from auditframe.lake.parquet import encode_partition, read_partition
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,35 +38,34 @@ def check_held(path: Path, state: PartitionState | None) -> None:
         state: What the ledger last said of it; None when it holds no events.
 
     Raises:
-        LakeCorruptError: It is missing, or holds other events, or the same with columns that somebody changed.
+        LakeCorruptError: It is missing or another one.
     """
     if not path.exists():
         if state is not None:
             raise _missing(path, state)
         return
-    data = read_regular(path)
-    if state is not None and sha256(data).hexdigest() == state.sha256:
-        return
-    rows = read_partition(data, path=path)
-    if is_current(rows) or not _is_told(rows, state):
+    if state is None or _sha256(path) != state.sha256:
         raise _other(path)
 
 
-def read_told(path: Path, state: PartitionState | None) -> pa.Table:
-    """Read a partition whose events are to be those that the ledger counts, whatever became of its columns.
+def read_held(path: Path, state: PartitionState | None) -> pa.Table:
+    """Read a partition that is what the ledger says, or becomes that when its columns are derived from its texts anew.
 
     Raises:
-        LakeCorruptError: They are others.
+        LakeCorruptError: It does neither: its events are others, or it says otherwise how they came.
     """
     rows = read_partition(path, path=path)
-    if not _is_told(rows, state):
+    if state is None:
         raise _other(path)
+    if _sha256(path) != state.sha256:
+        repaired = encode_partition(derive(rows, path=path))
+        if sha256(repaired).hexdigest() != state.sha256:
+            raise _other(path)
     return rows
 
 
-def _is_told(rows: pa.Table, state: PartitionState | None) -> bool:
-    raws = texts(rows, "raw")
-    return state is not None and (len(raws), merkle_root(raws)) == (state.rows, state.merkle_root)
+def _sha256(path: Path) -> str:
+    return sha256(read_regular(path)).hexdigest()
 
 
 def _missing(path: Path, state: PartitionState) -> LakeCorruptError:

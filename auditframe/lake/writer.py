@@ -15,7 +15,7 @@ from auditframe.flatten import Flattened, flatten_texts
 from auditframe.lake.account import covered_by, late_rows, lateness_s, leave_entry, recover
 from auditframe.lake.derive import current, rebuilt
 from auditframe.lake.events import Events
-from auditframe.lake.held import check_held, read_told
+from auditframe.lake.held import check_held, read_held
 from auditframe.lake.index import Index
 from auditframe.lake.journal import Journal, drop_walk, read_walks, write_journal, write_walk
 from auditframe.lake.layout import Description, layout_at
@@ -198,7 +198,7 @@ class Writer:
     def rebuild(self) -> Entry | None:
         """Derive every partition anew from ``raw``; None when each is as it should be."""
         for partition, path in self._layout.partitions().items():
-            data = rebuilt(read_told(path, self._states.get(partition)), path=path)
+            data = rebuilt(read_held(path, self._states.get(partition)), path=path)
             if data is not None:
                 self._note(touched={partition}, kind="rebuild")
                 put(data, path, staging=self._layout.staging)
