@@ -888,6 +888,14 @@ def test_data_that_cannot_be_written_is_a_failure_of_one_line(
     assert only_line(done.stderr) == f"auditframe: {said}"
 
 
+@pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("report", "login_failures", "--help")])
+def test_help_that_cannot_be_written_is_a_failure_of_one_line(arguments: tuple[str, ...]) -> None:
+    done = redirected(">/dev/full", *arguments)
+
+    assert done.returncode == 1
+    assert only_line(done.stderr).endswith("No space left on device.")
+
+
 def test_a_closed_stdout_is_no_failure_of_what_writes_nothing_there(lake: Path, tmp_path: Path) -> None:
     done = redirected(">&-", "report", "events_per_day", "--lake", lake, "--out", tmp_path / "days.csv")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import sys
 import traceback
 import warnings
 from pathlib import Path
@@ -130,7 +131,11 @@ def cli() -> None:
 def main() -> None:
     """Run the command line."""
     unfail_stderr()
-    cli(prog_name="auditframe")
+    try:
+        cli(prog_name="auditframe")
+    except OSError as error:  # of help, which is shown before a command runs
+        click.echo(f"auditframe: stdout cannot be written: {error.strerror}.", err=True)
+        sys.exit(FAILED)
 
 
 def _code(error: Exception) -> int:
