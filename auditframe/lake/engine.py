@@ -37,6 +37,9 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "allow_community_extensions": False,
 }
 
+_MOST_FOOTERS = 1_000
+"""How many files may be there for their footers to be kept: each takes 150 KiB, more than reading it again is worth."""
+
 _NOTHING = pa.table({})
 _PATTERN = re.compile(r"[*?\[]|^~")
 
@@ -176,7 +179,8 @@ def open_engine(files: Sequence[Path], table: pa.Table | None, *, thread_mb: int
         duckdb.connect(":memory:", config=_CONFIG) as connection,
     ):
         connection.execute("SET TimeZone = 'UTC'")
-        connection.execute("SET parquet_metadata_cache = true")  # else each scan reads every footer again
+        if len(files) <= _MOST_FOOTERS:
+            connection.execute("SET parquet_metadata_cache = true")  # else each scan reads every footer again
         connection.execute("SET temp_directory = $scratch", {"scratch": scratch})
         _limit_memory(connection, thread_mb)
         named = _without_patterns(files, Path(scratch))
