@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from auditframe import __version__
-from auditframe.cli._output import is_debugging, unfail_stderr
+from auditframe.cli._output import give_up_stdout, is_debugging, unfail_stderr
 from auditframe.errors import (
     AuditFrameError,
     AuditFrameWarning,
@@ -112,6 +112,8 @@ class _Root(click.Group):
         except Exception as error:
             if is_debugging():
                 raise
+            if isinstance(error, OSError):
+                give_up_stdout()  # it may be what cannot be written
             click.echo(f"auditframe: {_line(error)}", err=True)
             ctx.exit(_code(error))
 
@@ -134,6 +136,7 @@ def main() -> None:
     try:
         cli(prog_name="auditframe")
     except OSError as error:  # of help, which is shown before a command runs
+        give_up_stdout()
         click.echo(f"auditframe: stdout cannot be written: {error.strerror}.", err=True)
         sys.exit(FAILED)
 

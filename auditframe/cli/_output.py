@@ -117,6 +117,13 @@ def unfail_stderr() -> None:
     sys.stderr = io.TextIOWrapper(file, encoding, errors="backslashreplace", line_buffering=True)
 
 
+def give_up_stdout() -> None:
+    """Let what is left in stdout's buffer go, or Python tries again when it ends and has the last word."""
+    with contextlib.suppress(OSError), open(os.devnull, "wb") as null:  # noqa: PTH123 - it is no path of anybody's
+        if sys.stdout is not None:
+            os.dup2(null.fileno(), sys.stdout.fileno())
+
+
 def print_data(data: str | bytes, *, nl: bool = True) -> None:
     """Write data to stdout, and a line's end unless nl says that it has one.
 
@@ -130,6 +137,7 @@ def print_data(data: str | bytes, *, nl: bool = True) -> None:
     except BrokenPipeError:
         raise  # whoever read has read enough
     except OSError as error:
+        give_up_stdout()
         raise FileError(f"stdout cannot be written: {error.strerror}.", path=_STDOUT) from error
 
 
