@@ -298,11 +298,11 @@ def _warn(loaded: Loaded) -> None:
 
 def _warn_of_types(loaded: Loaded, filters: Filters) -> None:
     """Tell a slip in the name of a type from a type without events."""
-    unknown = [type_ for type_ in filters.event_types if type_ not in catalogue()]
-    if not unknown or pc.any(pc.is_in(loaded.events["type"], pa.array(unknown))).as_py():
-        return
-    message = f"No event is of the type {unknown[0]!r}, which the catalogue does not know."
-    warnings.warn(AuditFrameWarning(message + did_you_mean(unknown[0], catalogue())), stacklevel=4)
+    found = loaded.events["type"].unique().to_pylist()
+    for type_ in filters.event_types:
+        if type_ not in catalogue() and type_ not in found:
+            message = f"No event is of the type {type_!r}, which the catalogue does not know."
+            warnings.warn(AuditFrameWarning(message + did_you_mean(type_, catalogue())), stacklevel=4)
 
 
 def _texts(name: str, values: Sequence[str]) -> tuple[str, ...]:

@@ -896,6 +896,14 @@ def test_help_that_cannot_be_written_is_a_failure_of_one_line(arguments: tuple[s
     assert only_line(done.stderr).endswith("No space left on device.")
 
 
+def test_what_else_the_system_refuses_is_not_taken_for_stdout() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = redirected("", "emulate", "--events", 30, "--port", taken.getsockname()[1], "--debug")
+
+    assert "Traceback" in done.stderr
+    assert "stdout" not in done.stderr
+
+
 def test_a_closed_stdout_is_no_failure_of_what_writes_nothing_there(lake: Path, tmp_path: Path) -> None:
     done = redirected(">&-", "report", "events_per_day", "--lake", lake, "--out", tmp_path / "days.csv")
 

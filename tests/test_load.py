@@ -120,7 +120,7 @@ def test_a_slip_in_an_event_type_is_told_from_a_type_without_events(tmp_path: Pa
     path.write_text('{"id":"a","type":"login.succeeded","effective_at":1}\n{"id":"b","type":"new","effective_at":1}\n')
 
     with pytest.warns(af.AuditFrameWarning, match=r"'login\.fialed', which the catalogue.*mean 'login\.failed'"):
-        assert len(af.load(path, event_types=["login.fialed"])) == 0
+        assert len(af.load(path, event_types=["new", "login.fialed"])) == 1
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert len(af.load(path, event_types=["login.failed"])) == 0

@@ -103,6 +103,16 @@ class _Root(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, command.help) for name, command in COMMANDS.items()])
 
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        try:
+            return super().make_context(*args, **kwargs)
+        except BrokenPipeError:
+            raise
+        except OSError as error:  # of help and version, which are shown before a command runs
+            give_up_stdout()
+            click.echo(f"auditframe: stdout cannot be written: {error.strerror}.", err=True)
+            sys.exit(FAILED)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             with _shown_warnings():
@@ -133,12 +143,7 @@ def cli() -> None:
 def main() -> None:
     """Run the command line."""
     unfail_stderr()
-    try:
-        cli(prog_name="auditframe")
-    except OSError as error:  # of help, which is shown before a command runs
-        give_up_stdout()
-        click.echo(f"auditframe: stdout cannot be written: {error.strerror}.", err=True)
-        sys.exit(FAILED)
+    cli(prog_name="auditframe")
 
 
 def _code(error: Exception) -> int:

@@ -44,7 +44,7 @@ def check_held(path: Path, state: PartitionState | None) -> None:
         if state is not None:
             raise _missing(path, state)
         return
-    if state is None or _sha256(path) != state.sha256:
+    if state is None or sha256(read_regular(path)).hexdigest() != state.sha256:
         raise _other(path)
 
 
@@ -54,18 +54,15 @@ def read_held(path: Path, state: PartitionState | None) -> pa.Table:
     Raises:
         LakeCorruptError: It does neither: its events are others, or it says otherwise how they came.
     """
-    rows = read_partition(path, path=path)
+    data = read_regular(path)
+    rows = read_partition(data, path=path)
     if state is None:
         raise _other(path)
-    if _sha256(path) != state.sha256:
+    if sha256(data).hexdigest() != state.sha256:
         repaired = encode_partition(derive(rows, path=path))
         if sha256(repaired).hexdigest() != state.sha256:
             raise _other(path)
     return rows
-
-
-def _sha256(path: Path) -> str:
-    return sha256(read_regular(path)).hexdigest()
 
 
 def _missing(path: Path, state: PartitionState) -> LakeCorruptError:
