@@ -127,7 +127,9 @@ GRANTS = Relation(
                 joined.id AS id,
                 standing.id AS grant_id,
                 coalesce(name, standing.role) AS role,
-                coalesce(basis_ids, CAST([] AS VARCHAR[])) AS basis_ids
+                coalesce(basis_ids, CAST([] AS VARCHAR[])) AS basis_ids,
+                standing.ended_at AS ended_at,
+                standing.ended_id AS ended_id
             FROM memberships_of_groups AS joined
             JOIN assignments AS standing ON standing.principal_id = joined.group_id
             LEFT JOIN role_versions ON role_versions.role_id = standing.role_id
@@ -143,15 +145,24 @@ GRANTS = Relation(
         joins AS (
             SELECT
                 given.id AS id,
-                min(given.role) AS role,
+                -- Of several roles the one that was held longest.
+                min_by(given.role, (-epoch(coalesce(ended_at, CAST('9999-12-31' AS TIMESTAMPTZ))), given.role)) AS role,
                 list(facts.id ORDER BY facts.effective_at, facts.id) AS grant_ids
             FROM (
-                SELECT id, role, grant_id AS basis_id FROM opened
+                SELECT id, role, ended_at, grant_id AS basis_id FROM opened
                 UNION
-                SELECT id, role, listed.basis_id FROM opened CROSS JOIN unnest(basis_ids) AS listed(basis_id)
+                SELECT id, role, ended_at, listed.basis_id
+                FROM opened CROSS JOIN unnest(basis_ids) AS listed(basis_id)
             ) AS given
             JOIN access_facts AS facts ON facts.id = basis_id
             GROUP BY given.id
+        ),
+        closed AS (
+            -- Joiners whose group lost, later, every role by which they had gained privileges.
+            SELECT id, max(ended_at) AS ended_at, max_by(ended_id, (ended_at, ended_id)) AS ended_id
+            FROM opened
+            GROUP BY id
+            HAVING count(ended_id) = count(*)
         ),
         standing AS (
             -- Who held a role when it gained permissions.
@@ -239,8 +250,16 @@ GRANTS = Relation(
             SELECT
                 joined.id, 'member', subject_id, 'user', joins.role, CAST([] AS VARCHAR[]), joins.id IS NOT NULL,
                 group_id, [subject_id], coalesce(grant_ids, CAST([] AS VARCHAR[])), CAST([] AS VARCHAR[]),
-                ended_at, ended_id, NULL
-            FROM memberships_of_groups AS joined LEFT JOIN joins ON joins.id = joined.id
+                least(joined.ended_at, closed.ended_at),
+                CASE
+                    WHEN closed.id IS NULL OR (joined.ended_at, joined.ended_id) < (closed.ended_at, closed.ended_id)
+                        THEN joined.ended_id
+                    ELSE closed.ended_id
+                END,
+                NULL
+            FROM memberships_of_groups AS joined
+            LEFT JOIN joins ON joins.id = joined.id
+            LEFT JOIN closed ON closed.id = joined.id
             WHERE joins.id IS NOT NULL OR subject_id = actor_id
             UNION ALL
             SELECT
