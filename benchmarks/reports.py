@@ -28,15 +28,16 @@ from auditframe.lake.engine import MEMORY_LIMIT
 from auditframe.reports import REGISTRY
 from benchmarks._big_lake import make
 from benchmarks._memory import peak_mib
+from benchmarks._scans import scanned_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     import pyarrow as pa
 
     from auditframe.reports import Report
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parent / "results" / "reports.json"
 ROUNDS = 3
 QUICK = {"events": 5_000, "periods": 1}
 PLENTY = "1TB"  # of memory: nothing is saved, and nothing goes to the disk
@@ -49,7 +50,8 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=10_000_000, help="how many events the lake has")
     parser.add_argument("--lake", type=Path, help="a folder to keep the lake in, or one that holds it already")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="how often each is timed")
-    parser.add_argument("--only", nargs="*", help="these reports alone")
+    parser.add_argument("--only", nargs="*", help="these reports alone; nothing is written down")
+    parser.add_argument("--but", nargs="*", default=(), help="leave these out, whose answers grow with the log")
     parser.add_argument("--ask", help=argparse.SUPPRESS)
     parser.add_argument("--peak", help=argparse.SUPPRESS)
     asked = parser.parse_args()
@@ -60,7 +62,8 @@ def main() -> None:
     if asked.ask:
         print(json.dumps(_ask(REGISTRY[asked.ask], asked.lake, rounds=rounds)))
         return
-    every = [name for name in REGISTRY if name != "findings"]  # which asks all the checks, so that it is their sum
+    left_out = {"findings", *asked.but}  # findings asks all the checks, so that it is their sum
+    every = [name for name in REGISTRY if name not in left_out]
     names = asked.only or (["events_per_day", "api_keys"] if asked.quick else every)
     with tempfile.TemporaryDirectory() as folder:
         lake = asked.lake or Path(folder) / "lake"
@@ -117,11 +120,12 @@ def _ask(report: Report[Any], path: Path, *, rounds: int) -> dict[str, Any]:
     last: datetime = lake.arrow("SELECT max(effective_at) AS last_at FROM events")["last_at"][0].as_py()
     week = lake.window(last - timedelta(days=7), None)
     measured = measured if rounds == 1 else []  # the first time is the slowest one, but better than none
+    columns = scanned_columns(report, week) or {"id"}
     bare, short = [], []
     for _ in range(rounds):
         if rounds > 1:
             measured.append(_measure(lambda: report.arrow(lake)))
-        bare.append(_measure(lambda: _bare(report, path)))
+        bare.append(_measure(lambda: _bare(columns, path)))
         short.append(_measure(lambda: report.arrow(week)))
     took_s, took_cpu_s = map(statistics.median, zip(*measured, strict=True))
     bare_s, bare_cpu_s = map(statistics.median, zip(*bare, strict=True))
@@ -137,12 +141,12 @@ def _ask(report: Report[Any], path: Path, *, rounds: int) -> dict[str, Any]:
     }
 
 
-def _bare(report: Report[Any], path: Path) -> None:
+def _bare(columns: Collection[str], path: Path) -> None:
     """Read the columns that a report reads, whole, into the cheapest aggregate."""
-    columns = ", ".join(f"max({name})" for name in report.reads or ("id",))
+    maxima = ", ".join(f"max({name})" for name in sorted(columns))
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        connection.sql(f"SELECT {columns} FROM read_parquet('{path}/events/**/*.parquet')").fetchnumpy()  # noqa: S608
+        connection.sql(f"SELECT {maxima} FROM read_parquet('{path}/events/**/*.parquet')").fetchnumpy()  # noqa: S608
 
 
 def _measure(run: Callable[[], object]) -> tuple[float, float]:
@@ -153,7 +157,8 @@ def _measure(run: Callable[[], object]) -> tuple[float, float]:
 
 
 def _write(events: int, rounds: int, figures: list[dict[str, Any]]) -> None:
-    facts = {
+    """Write down a run in the place of the last one on a lake of the same size."""
+    run = {
         "measured_at": datetime.now(UTC).strftime("%F"),
         "software": f"auditframe {af.__version__}, DuckDB {duckdb.__version__}, Python {platform.python_version()}",
         "events": events,
@@ -163,8 +168,10 @@ def _write(events: int, rounds: int, figures: list[dict[str, Any]]) -> None:
             for each in figures
         ],
     }
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "reports.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    written = json.loads(RESULTS.read_text(encoding="utf-8"))["runs"] if RESULTS.exists() else []
+    runs = sorted([run, *(each for each in written if each["events"] != events)], key=lambda each: int(each["events"]))
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps({"runs": runs}, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 from docs._pages import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 
 def reliability_table() -> str:
@@ -22,20 +23,55 @@ def reliability_table() -> str:
 
 
 def performance_table() -> str:
-    """Give the figures of the last run of ``benchmarks/reports.py``, a row a report."""
-    facts = results("reports")
+    """Give the figures of the run of ``benchmarks/reports.py`` that asked most, a row a report."""
+    run = max(results("reports")["runs"], key=lambda each: (len(each["figures"]), each["events"]))
     lines = [
-        f"{facts['events']:,} events, {facts['software']}, {facts['measured_at']}; median of {facts['rounds']}.\n",
+        f"{_told(run)}\n",
         "| report | rows | time [s] | bare [s] | ratio | CPU | week [s] | peak [MiB] | CPU, plenty | peak, plenty |",
         "| --- " + "| --: " * 9 + "|",
     ]
-    for each in facts["figures"]:
+    for each in run["figures"]:
         times = f"{each['took_s']:.1f} | {each['bare_s']:.1f} | {each['took_s'] / each['bare_s']:.1f}"
         cpu, week = each["took_cpu_s"] / each["bare_cpu_s"], each["week_s"]
         plenty = f"{each['plenty_cpu_s'] / each['bare_cpu_s']:.1f} | {each['plenty_mib']:.0f}"
         memory = f"{each['peak_mib']:.0f} | {plenty}"
         lines.append(f"| {each['report']} | {each['rows']:,} | {times} | {cpu:.1f} | {week:.1f} | {memory} |")
     return "\n".join(lines) + "\n"
+
+
+def growth_table() -> str:
+    """Give what each report costs on lakes of several sizes, from the runs of ``benchmarks/reports.py``."""
+    runs = results("reports")["runs"]
+    asked = [{each["report"]: each for each in run["figures"]} for run in runs]
+    lines = [
+        *(f"{_told(run)}\n" for run in runs),
+        "| report | " + " | ".join(f"{run['events']:,} events" for run in runs) + " | slope | week |",
+        "| --- " + "| --: " * (len(runs) + 2) + "|",
+    ]
+    for name in (each["report"] for each in max(asked, key=len).values()):
+        found = [(run["events"], figures[name]) for run, figures in zip(runs, asked, strict=True) if name in figures]
+        cells = (_cost(figures[name]) if name in figures else "" for figures in asked)
+        lines.append(f"| {name} | {' | '.join(cells)} | {_slope(found)} | {_week(found)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _told(run: Mapping[str, Any]) -> str:
+    return f"{run['events']:,} events, {run['software']}, {run['measured_at']}; median of {run['rounds']}."
+
+
+def _cost(figure: Mapping[str, Any]) -> str:
+    return f"{figure['took_s']:.2f}, {figure['took_cpu_s'] / figure['bare_cpu_s']:.1f}, {figure['peak_mib']:.0f}"
+
+
+def _slope(found: Sequence[tuple[int, Mapping[str, Any]]]) -> str:
+    """Return by which power of the events the processor time grows, between the two largest lakes."""
+    (fewer, before), (more, after) = ([found[0], *found])[-2:]
+    return f"{math.log(after['took_cpu_s'] / before['took_cpu_s'], more / fewer):.2f}" if more > fewer else ""
+
+
+def _week(found: Sequence[tuple[int, Mapping[str, Any]]]) -> str:
+    """Return how much longer a week takes in the largest lake than in the smallest."""
+    return f"{found[-1][1]['week_s'] / found[0][1]['week_s']:.1f}"
 
 
 def flatten_table() -> str:

@@ -25,6 +25,7 @@ from docs._anomalies import anomaly_tables
 from docs._figures import (
     collection_table,
     flatten_table,
+    growth_table,
     lake_table,
     performance_table,
     reliability_table,
@@ -157,6 +158,7 @@ def sections() -> dict[str, str]:
         "layers": layers(),
         "reliability": reliability_table(),
         "performance": performance_table(),
+        "growth": growth_table(),
         "flatten": flatten_table(),
         "lake": lake_table(),
         "collection": collection_table(),

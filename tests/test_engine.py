@@ -19,6 +19,7 @@ from auditframe.lake import events as lake_events
 from auditframe.lake.engine import MEMORY_LIMIT
 from auditframe.lake.parquet import read_partition
 from auditframe.reports import REGISTRY, _base, backtest, events_per_actor, password_spray, privileged_grants
+from benchmarks._scans import scanned_columns
 from tests.small_disk import missing, small_disk
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from auditframe.sample import Sample
 
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
+ONE_BY_ONE = [report for report in REGISTRY.values() if report.name != "findings"]
 SORTED_ALL = "SELECT id, raw FROM events ORDER BY raw DESC"
 
 
@@ -54,6 +56,13 @@ def lake_of_days(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     return lake_of(tmp_path_factory.mktemp("days"), days=3)
 
 
+@pytest.fixture(scope="module")
+def lake_of_sample(organization: Sample, tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    lake = Lake(tmp_path_factory.mktemp("sample"))
+    lake.append(flatten_events(organization.events, scope="organization", seen_at=FIRST + timedelta(days=365)))
+    return lake
+
+
 @pytest.fixture
 def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the folder in which temporary folders are made."""
@@ -76,6 +85,19 @@ def test_a_report_of_a_window_opens_no_other_partition(report: Report[Any], tmp_
         (tmp_path / "lake" / "events" / f"date={day}" / "events.parquet").write_bytes(b"no Parquet")
 
     assert report.arrow(lake.window("2026-01-02", "2026-01-04")).schema == report.schema
+
+
+@pytest.mark.parametrize("report", ONE_BY_ONE, ids=lambda report: report.name)
+@pytest.mark.filterwarnings("ignore:No approved changes")
+def test_a_report_reads_no_column_from_the_files_that_its_sql_does_not_name(
+    report: Report[Any], lake_of_sample: Lake
+) -> None:
+    assert scanned_columns(report, lake_of_sample.events) <= set(report.reads)
+
+
+def test_what_a_report_reads_is_what_it_names_but_for_what_other_tables_have(lake_of_sample: Lake) -> None:
+    assert scanned_columns(events_per_actor, lake_of_sample.events) == set(events_per_actor.reads)
+    assert scanned_columns(password_spray, lake_of_sample.events) == set(password_spray.reads)
 
 
 def test_what_memory_cannot_hold_goes_to_a_folder_that_is_removed(
@@ -182,7 +204,7 @@ def test_where_the_disk_does_not_suffice_either_there_is_more_memory(tmp_path: P
         assert lake.events.arrow(SORTED_ALL, thread_mb=32).equals(lake.arrow(SORTED_ALL))
 
 
-SHORT = [report for report in REGISTRY.values() if not report.is_roomy and report.name != "findings"]
+SHORT = [report for report in ONE_BY_ONE if not report.is_roomy]
 MEMORY = "SELECT current_setting('memory_limit') AS memory, current_setting('threads') AS threads FROM events LIMIT 1"
 
 

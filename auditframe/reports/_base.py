@@ -34,6 +34,7 @@ P = ParamSpec("P")
 THREAD_MB = 100
 """What a thread of the engine is to make do with for an answer that is short: with two, 400 MiB are enough for all."""
 
+_ALIAS = re.compile(r"\bAS \w+")
 _SECTION = re.compile(r"^(Args|Returns|Raises|Source):\n", re.MULTILINE)
 
 
@@ -158,8 +159,11 @@ class Report(Generic[P]):
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """The columns of events that the SQL, and that of its relations, names; in the order of `schema.COLUMNS`."""
-        words = set(re.findall(r"\w+", self._every_sql))
+        """The columns of events that the SQL, and that of its relations, names; in the order of `schema.COLUMNS`.
+
+        Where another table has a column of the same name, it may be that one that is read.
+        """
+        words = set(re.findall(r"\w+", _ALIAS.sub("", self._every_sql)))
         return tuple(name for name in COLUMN_NAMES if name in words)
 
     @property

@@ -50,6 +50,10 @@ ATTEMPTS_FROM_AN_ADDRESS = Relation(
             WHERE known_at IS NULL OR known_at >= listed.one
             GROUP BY ip_address, CAST(epoch(listed.one) AS BIGINT) // greatest(60 * $window_minutes, 1) + later
             HAVING count(DISTINCT actor) >= $min_accounts
+        ),
+        looked AS (
+            SELECT actor, pairs.ip_address AS ip_address, CASE WHEN actor IS NOT NULL THEN known_at END AS known_at
+            FROM pairs JOIN suspects ON suspects.ip_address = pairs.ip_address
         )
         SELECT
             events.id AS id,
@@ -63,10 +67,9 @@ ATTEMPTS_FROM_AN_ADDRESS = Relation(
             60 * $window_minutes AS window_s
         FROM events
         JOIN catalogue ON catalogue.type = events.type
-        JOIN suspects ON suspects.ip_address = events.ip_address
-        LEFT JOIN pairs
-            ON pairs.actor = coalesce(lower(actor_email), actor_id, actor_api_key_id)
-            AND pairs.ip_address = events.ip_address
+        JOIN looked
+            ON looked.ip_address = events.ip_address
+            AND looked.actor IS NOT DISTINCT FROM coalesce(lower(actor_email), actor_id, actor_api_key_id)
         WHERE (effect = 'login_failed' AND coalesce(effective_at <= known_at, true))
             OR (effect = 'login' AND effective_at = known_at)
     """,
