@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from auditframe.lake import Events
+    from auditframe.lake.engine import Question
     from auditframe.reports import Report
     from auditframe.sample import Sample
 
@@ -223,6 +224,32 @@ def test_where_little_memory_does_not_suffice_there_is_more(tmp_path: Path) -> N
     lake = lake_of(tmp_path / "lake", days=1, events_per_day=2_000)
 
     assert lake.events.arrow(SORTED_ALL, thread_mb=1).equals(lake.arrow(SORTED_ALL))
+
+
+LIMIT = "SELECT parse_formatted_bytes(current_setting('memory_limit')) AS bytes FROM events LIMIT 1"
+
+
+def test_only_the_step_that_needs_it_gets_more_memory(tmp_path: Path) -> None:
+    lake = lake_of(tmp_path / "lake", days=1, events_per_day=20_000)
+    first: dict[str, Question] = {
+        "earlier": (LIMIT, {}),
+        "draw": ("SELECT random() AS drawn FROM events LIMIT 1", {}),
+        "sorted": ("SELECT id, row_number() OVER (ORDER BY raw) AS nth FROM events", {}),
+        "later": (LIMIT, {}),
+    }
+    question = """
+        SELECT earlier.bytes AS earlier, later.bytes AS later, drawn, (SELECT count(*) FROM sorted) AS n
+        FROM earlier, draw, later
+    """
+    with lake.events.kept_open(thread_mb=1) as events:
+        answer, again = (events.arrow(question, first=first, thread_mb=1).to_pylist()[0] for _ in range(2))
+        (after,) = events.arrow(LIMIT, thread_mb=1).to_pylist()
+    (found,) = lake.arrow(LIMIT).to_pylist()
+
+    assert answer["n"] == 20_000
+    assert answer == again  # what was asked before is not asked again
+    assert answer["earlier"] == after["bytes"]
+    assert 3 * answer["earlier"] < answer["later"] < found["bytes"]
 
 
 @pytest.mark.parametrize("report", SHORT, ids=[report.name for report in SHORT])

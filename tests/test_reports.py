@@ -189,7 +189,8 @@ def test_the_body_is_one_sql_literal(report: Report[Any]) -> None:
 
 @every_report
 def test_every_parameter_is_bound_and_nothing_else(report: Report[Any]) -> None:
-    bound = set(re.findall(r"\$(\w+)", report.sql()))
+    asked = [each.sql or "" for relation in report.relations for each in (*relation.needs, relation)]
+    bound = set(re.findall(r"\$(\w+)", "\n".join([report.sql(), *asked])))
     taken = {name for relation in report.relations for name in relation.parameters}
 
     assert bound | taken == {parameter.name for parameter in report.parameters}

@@ -7,9 +7,9 @@ import io
 import os
 import re
 import tempfile
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
 import pyarrow as pa
@@ -20,12 +20,14 @@ from auditframe.errors import ParameterError, ReportError
 from auditframe.schema import arrow_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from auditframe.window import Window
 
     Question = tuple[str, Mapping[str, Any]]
     """One SELECT, and the values of its parameters."""
+
+T = TypeVar("T")
 
 MEMORY_LIMIT = "AUDITFRAME_MEMORY_LIMIT"
 """The environment variable that bounds what the engine holds in memory, such as 300MB."""
@@ -39,6 +41,11 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
 
 _MOST_FOOTERS = 1_000
 """How many files may be there for their footers to be kept: each takes 150 KiB, more than reading it again is worth."""
+
+_MORE = 4
+"""How many times the memory a step gets that could not do with what it had: more tries cost time, fewer cost memory."""
+
+_WHAT_THERE_IS = "SELECT current_setting('threads'), parse_formatted_bytes(current_setting('memory_limit'))"
 
 _NOTHING = pa.table({})
 _PATTERN = re.compile(r"[*?\[]|^~")
@@ -70,9 +77,10 @@ class Engine:
     What a question asks first stays for the next one that asks it first too, of the same window.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, source: duckdb.DuckDBPyRelation) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, source: duckdb.DuckDBPyRelation, memory: _Memory) -> None:
         self._connection = connection
         self._source = source
+        self._memory = memory
         self._span: Window | None = None
         self._beside: dict[str, pa.Table] = {}
         self._first: dict[str, Question] = {}
@@ -94,7 +102,11 @@ class Engine:
             duckdb.Error: The engine fails at the events, and its words may hold their text.
         """
         self._see(span)
-        self._ask_first(first, self._put_beside(beside))
+        with self._memory.given_back():
+            self._ask_first(first, self._put_beside(beside))
+            return self._select(question)
+
+    def _select(self, question: Question) -> pa.Table:
         query, params = question
         try:
             kinds = [statement.type for statement in self._connection.extract_statements(query)]
@@ -105,7 +117,9 @@ class Engine:
                 "Only one SELECT can be asked; a lake changes by snapshots and imports alone.", report=None
             )
         with self._planned(question):
-            answer: pa.Table = self._connection.sql(query, params=dict(params)).to_arrow_table()
+            answer: pa.Table = self._memory.enough_for(
+                lambda: self._connection.sql(query, params=dict(params)).to_arrow_table()
+            )
         return answer
 
     @contextlib.contextmanager
@@ -155,13 +169,56 @@ class Engine:
         for name, (sql, params) in questions.items():
             if name not in self._first:
                 with self._planned((sql, params)):
-                    self._connection.execute(f"CREATE TEMP TABLE {name} AS {sql}", dict(params))
+                    self._memory.enough_for(partial(self._keep_answer, name, sql, params))
                 self._first[name] = (sql, params)
+
+    def _keep_answer(self, name: str, sql: str, params: Mapping[str, Any]) -> None:
+        self._connection.execute(f"CREATE TEMP TABLE {name} AS {sql}", dict(params))
 
     def _keep_first(self, names: Collection[str]) -> None:
         for name in self._first.keys() - names:
             self._connection.execute(f"DROP TABLE {name}")
             del self._first[name]
+
+
+class _Memory:
+    """What a connection makes do with: so much at first, and for a step that cannot, ever more until it can.
+
+    Not every step can go on from the disk; better the memory than no answer.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, first: int | None, most: int) -> None:
+        """Begin with `first` [bytes], or for None with what the connection has, and never give more."""
+        self._connection = connection
+        self._first = first
+        self._most = most
+        self._limit = most if first is None else first
+        if first is not None:
+            self._set(first)
+
+    def enough_for(self, step: Callable[[], T]) -> T:
+        """Take a step, again with more memory where that it had does not suffice."""
+        while True:
+            try:
+                return step()
+            except duckdb.OutOfMemoryException:
+                if self._limit >= self._most:
+                    raise
+                self._set(min(self._limit * _MORE, self._most))
+
+    @contextlib.contextmanager
+    def given_back(self) -> Iterator[None]:
+        """Make do with little again afterwards."""
+        try:
+            yield
+        finally:
+            if self._first is not None and self._limit != self._first:
+                with contextlib.suppress(duckdb.OutOfMemoryException):  # what is kept stays
+                    self._set(self._first)
+
+    def _set(self, limit: int) -> None:
+        self._connection.execute("SET memory_limit = $limit", {"limit": f"{limit}B"})
+        self._limit = limit
 
 
 @contextlib.contextmanager
@@ -171,8 +228,8 @@ def open_engine(files: Sequence[Path], table: pa.Table | None, *, thread_mb: int
     Args:
         files: Parquet files that hold the events.
         table: The events themselves, where there are no files; None for no events.
-        thread_mb: What each thread makes do with [MB], unless `MEMORY_LIMIT` says how much there is; None for all the
-            memory that is found.
+        thread_mb: What each thread makes do with if it can [MB], unless `MEMORY_LIMIT` says how much there is; None for
+            all the memory that is found.
     """
     with (
         tempfile.TemporaryDirectory(prefix="auditframe-") as scratch,
@@ -182,7 +239,7 @@ def open_engine(files: Sequence[Path], table: pa.Table | None, *, thread_mb: int
         if len(files) <= _MOST_FOOTERS:
             connection.execute("SET parquet_metadata_cache = true")  # else each scan reads every footer again
         connection.execute("SET temp_directory = $scratch", {"scratch": scratch})
-        _limit_memory(connection, thread_mb)
+        memory = _memory_of(connection, thread_mb)
         named = _without_patterns(files, Path(scratch))
         folders = sorted({str(path.parent) for file in (*files, *named) for path in (file, file.absolute())})
         connection.execute("SET allowed_directories = $folders", {"folders": folders})
@@ -192,8 +249,9 @@ def open_engine(files: Sequence[Path], table: pa.Table | None, *, thread_mb: int
             source = connection.read_parquet([str(file) for file in named], hive_partitioning=False)
         else:
             source = connection.from_arrow(arrow_schema().empty_table() if table is None else table)
+        connection.execute("SET allowed_configs = ['memory_limit']")  # for `_Memory`; a SELECT cannot set it
         connection.execute("SET lock_configuration = true")
-        yield Engine(connection, source)
+        yield Engine(connection, source, memory)
 
 
 def _without_patterns(files: Sequence[Path], folder: Path) -> Sequence[Path]:
@@ -213,17 +271,17 @@ def _catalogue_table() -> pa.Table:
     return pc.read_csv(io.BytesIO(catalogue_csv()), convert_options=pc.ConvertOptions(column_types=types))
 
 
-def _limit_memory(connection: duckdb.DuckDBPyConnection, thread_mb: int | None) -> None:
-    threads = connection.execute("SELECT current_setting('threads')").fetchall()[0][0]
-    limit = os.environ.get(MEMORY_LIMIT) or (f"{thread_mb * threads}MB" if thread_mb else None)
-    if limit is None:
-        return
-    try:
-        connection.execute("SET memory_limit = $limit", {"limit": limit})
-    except duckdb.Error as error:
-        raise ReportError(
-            f"{MEMORY_LIMIT} must be an amount of memory, such as 300MB or 2GB. {_first_line(error)}", report=None
-        ) from error
+def _memory_of(connection: duckdb.DuckDBPyConnection, thread_mb: int | None) -> _Memory:
+    if limit := os.environ.get(MEMORY_LIMIT):
+        try:
+            connection.execute("SET memory_limit = $limit", {"limit": limit})
+        except duckdb.Error as error:
+            raise ReportError(
+                f"{MEMORY_LIMIT} must be an amount of memory, such as 300MB or 2GB. {_first_line(error)}", report=None
+            ) from error
+        thread_mb = None
+    threads, most = connection.execute(_WHAT_THERE_IS).fetchall()[0]
+    return _Memory(connection, None if thread_mb is None else min(thread_mb * threads * 1_000_000, most), most)
 
 
 def refusal(error: duckdb.Error, query: str) -> ReportError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from auditframe.errors import LakeCorruptError, LakeLockedError
-from auditframe.lake.engine import MEMORY_LIMIT, PlanError, open_engine, refusal
+from auditframe.lake.engine import PlanError, open_engine, refusal
 from auditframe.lake.parquet import read_partition
 from auditframe.schema import COLUMN_NAMES, arrow_schema
 from auditframe.window import ALWAYS, Instant, Window, intersection, parse_window
@@ -94,12 +93,13 @@ class Events:
             first: Questions that are asked before, in their order, and whose answers the query may name. They stay in
                 the engine, which puts on disk what its memory cannot hold.
             thread_mb: What each thread of the engine is to make do with if it can [MB], unless `MEMORY_LIMIT` says how
-                much there is; None for all the memory that is found.
+                much there is; a step that cannot gets more. None for all the memory that is found.
         """
         for _ in range(_ATTEMPTS):
             before = self._stamps()
             try:
-                answer = self._ask_frugally((query, params or {}), beside or {}, first or {}, thread_mb, before)
+                with self._engine(thread_mb, before) as engine:
+                    answer = engine.answer((query, params or {}), self.span, beside or {}, first or {})
             except duckdb.Error as error:
                 if self._stamps() == before:
                     self._check_files(error)
@@ -137,22 +137,6 @@ class Events:
 
     def _are_few(self) -> bool:
         return bool(self.files) and sum(size for _, size, _ in self._stamps()) <= _FEW_BYTES
-
-    def _ask_frugally(
-        self,
-        question: Question,
-        beside: Mapping[str, pa.Table],
-        first: Mapping[str, Question],
-        thread_mb: int | None,
-        stamps: Stamps,
-    ) -> pa.Table:
-        if thread_mb and not os.environ.get(MEMORY_LIMIT):
-            # Not every step can go on from the disk; better the memory than no answer.
-            with contextlib.suppress(duckdb.OutOfMemoryException), self._engine(thread_mb, stamps) as engine:
-                return engine.answer(question, self.span, beside, first)
-            thread_mb = None
-        with self._engine(thread_mb, stamps) as engine:
-            return engine.answer(question, self.span, beside, first)
 
     @contextlib.contextmanager
     def _engine(self, thread_mb: int | None, stamps: Stamps) -> Iterator[Engine]:

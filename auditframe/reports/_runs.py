@@ -44,8 +44,8 @@ _OUTAGES = Relation(
                 account,
                 (ten + shift) // tens * tens - shift AS starts,
                 (ten + shift) // tens * tens - shift + tens AS ends
-            FROM haunts CROSS JOIN unnest(let_in) AS logins(ten) CROSS JOIN grids
-            WHERE ten // 6 IN (SELECT starts // 6 FROM shut UNION SELECT (ends - 1) // 6 FROM shut)
+            FROM visits CROSS JOIN grids
+            WHERE entered AND ten // 6 IN (SELECT starts // 6 FROM shut UNION SELECT (ends - 1) // 6 FROM shut)
         ),
         others AS (
             SELECT logins.starts AS starts, logins.ends AS ends, count(DISTINCT account) AS entered

@@ -8,53 +8,100 @@ from auditframe.reports._relations import Relation
 
 _INSTANT = pa.timestamp("us", tz="UTC")
 
-_HAUNTS = Relation(
-    "haunts",
+# Grouped and numbered in two steps: in one, both would have to find room in the memory at once.
+_WAYS = Relation(
+    "ways",
     {
-        "haunt": pa.int32(),
-        "account": pa.int32(),
-        "place": pa.int32(),
         "actor": pa.string(),
         "ip_address": pa.string(),
         "network": pa.string(),
         "client": pa.string(),
         "logins": pa.int64(),
         "first_login_at": _INSTANT,
-        "let_in": pa.list_(pa.int32()),
-        "kept_out": pa.list_(pa.int32()),
     },
-    "What somebody signed in with or tried to: an account, an address, a network (its number) and a client; numbers "
-    "for the whole, the account and the address; how often, and since when, it was let in; and the ten minutes since "
-    "1970 of each time that it was, or was not.",
+    "Whoever signed in or tried to, with an address, a network (its number) and a client, and how often it succeeded.",
+    sql="""
+        SELECT
+            coalesce(lower(actor_email), actor_id, actor_api_key_id) AS actor,
+            ip_address,
+            ip_asn AS network,
+            user_agent AS client,
+            count(CASE WHEN effect = 'login' THEN 1 END) AS logins,
+            min(CASE WHEN effect = 'login' THEN effective_at END) AS first_login_at
+        FROM events JOIN catalogue ON catalogue.type = events.type
+        WHERE effect IN ('login', 'login_failed')
+        GROUP BY coalesce(lower(actor_email), actor_id, actor_api_key_id), ip_address, ip_asn, user_agent
+    """,
+)
+
+_HAUNTS = Relation(
+    "haunts",
+    {"haunt": pa.int32(), "account": pa.int32(), "place": pa.int32(), **_WAYS.columns},
+    "A way to sign in, with numbers for it, for the account and for the address (place).",
     sql="""
         SELECT
             CAST(row_number() OVER (ORDER BY actor, ip_address, network, client) AS INTEGER) AS haunt,
             CASE WHEN actor IS NOT NULL THEN CAST(dense_rank() OVER (ORDER BY actor) AS INTEGER) END AS account,
             CASE WHEN ip_address IS NOT NULL THEN CAST(dense_rank() OVER (ORDER BY ip_address) AS INTEGER) END
                 AS place,
-            actor,
-            ip_address,
-            network,
-            client,
-            logins,
-            first_login_at,
-            let_in,
-            kept_out
-        FROM (
+            *
+        FROM ways
+    """,
+)
+
+_VISITS = Relation(
+    "visits",
+    {"account": pa.int32(), "ten": pa.int32(), "entered": pa.bool_()},
+    "A sign-in: on which account, in which ten minutes, and whether it succeeded.",
+    sql="""
+        SELECT account, CAST(floor(epoch(effective_at) / 600) AS INTEGER) AS ten, effect = 'login' AS entered
+        FROM events
+        JOIN catalogue ON catalogue.type = events.type
+        LEFT JOIN (SELECT DISTINCT account, actor FROM haunts) AS accounts
+            ON accounts.actor = coalesce(lower(actor_email), actor_id, actor_api_key_id)
+        WHERE effect IN ('login', 'login_failed')
+    """,
+)
+
+# Few logins of many matter, so accounts and times are looked at before all of a haunt is.
+_NOTABLE = Relation(
+    "notable",
+    {"id": pa.string(), "effective_at": _INSTANT, "haunt": pa.int32(), "entered": pa.bool_()},
+    "A sign-in that failed, or a login that is the first of its kind or falls into an hour in which one of the account "
+    "failed, or into the next.",
+    sql="""
+        WITH busy AS (
+            SELECT account, ten // 6 AS hour FROM visits WHERE NOT entered AND account IS NOT NULL
+            UNION
+            SELECT account, ten // 6 + 1 FROM visits WHERE NOT entered AND account IS NOT NULL
+        ),
+        looked AS (
             SELECT
-                coalesce(lower(actor_email), actor_id, actor_api_key_id) AS actor,
+                events.id AS id,
+                effective_at,
+                effect = 'login' AS entered,
+                accounts.account AS account,
                 ip_address,
-                ip_asn AS network,
-                user_agent AS client,
-                count(CASE WHEN effect = 'login' THEN 1 END) AS logins,
-                min(CASE WHEN effect = 'login' THEN effective_at END) AS first_login_at,
-                list(CAST(floor(epoch(effective_at) / 600) AS INTEGER)) FILTER (WHERE effect = 'login') AS let_in,
-                list(CAST(floor(epoch(effective_at) / 600) AS INTEGER)) FILTER (WHERE effect = 'login_failed')
-                    AS kept_out
-            FROM events JOIN catalogue ON catalogue.type = events.type
-            WHERE effect IN ('login', 'login_failed')
-            GROUP BY coalesce(lower(actor_email), actor_id, actor_api_key_id), ip_address, ip_asn, user_agent
-        ) AS tried
+                ip_asn,
+                user_agent,
+                hour
+            FROM events
+            JOIN catalogue ON catalogue.type = events.type
+            LEFT JOIN (SELECT DISTINCT account, actor FROM haunts) AS accounts
+                ON accounts.actor = coalesce(lower(actor_email), actor_id, actor_api_key_id)
+            LEFT JOIN busy
+                ON busy.account = accounts.account AND hour = CAST(floor(epoch(effective_at) / 3600) AS INTEGER)
+            WHERE effect = 'login_failed'
+                OR effect = 'login' AND accounts.account IS NOT NULL
+                    AND (hour IS NOT NULL OR effective_at IN (SELECT first_login_at FROM haunts))
+        )
+        SELECT id, effective_at, haunt, entered
+        FROM looked JOIN haunts
+            ON haunts.account IS NOT DISTINCT FROM looked.account
+            AND haunts.ip_address IS NOT DISTINCT FROM looked.ip_address
+            AND network IS NOT DISTINCT FROM ip_asn
+            AND client IS NOT DISTINCT FROM user_agent
+        WHERE NOT entered OR hour IS NOT NULL OR effective_at = first_login_at
     """,
 )
 
@@ -67,31 +114,10 @@ _STEPS = Relation(
         "haunt": pa.int32(),
         "entered": pa.bool_(),
     },
-    "A sign-in that failed, or a login that is the first of its kind or falls into an hour in which one of the account "
-    "failed, or into the next; numbered by time and id.",
+    "A notable sign-in, numbered by time and id.",
     sql="""
-        WITH busy AS (
-            SELECT account, ten // 6 AS hour FROM haunts CROSS JOIN unnest(kept_out) AS tens(ten)
-            UNION
-            SELECT account, ten // 6 + 1 FROM haunts CROSS JOIN unnest(kept_out) AS tens(ten)
-        )
-        SELECT
-            CAST(row_number() OVER (ORDER BY effective_at, events.id) AS INTEGER) AS step,
-            events.id AS id,
-            effective_at,
-            haunt,
-            effect = 'login' AS entered
-        FROM events
-        JOIN catalogue ON catalogue.type = events.type
-        JOIN haunts
-            ON haunts.actor IS NOT DISTINCT FROM coalesce(lower(actor_email), actor_id, actor_api_key_id)
-            AND haunts.ip_address IS NOT DISTINCT FROM events.ip_address
-            AND network IS NOT DISTINCT FROM ip_asn
-            AND client IS NOT DISTINCT FROM user_agent
-        LEFT JOIN busy
-            ON busy.account = haunts.account AND hour = CAST(floor(epoch(effective_at) / 3600) AS INTEGER)
-        WHERE effect = 'login_failed'
-            OR effect = 'login' AND haunts.account IS NOT NULL AND (effective_at = first_login_at OR hour IS NOT NULL)
+        SELECT CAST(row_number() OVER (ORDER BY effective_at, id) AS INTEGER) AS step, id, effective_at, haunt, entered
+        FROM notable
     """,
 )
 
@@ -208,5 +234,5 @@ _HOMES = Relation(
     sql="SELECT step, at_s, account, place, strangeness FROM judged WHERE entered",
 )
 
-SIGN_INS = (_HAUNTS, _STEPS, _FAMILIAR, _JUDGED, _HOMES)
+SIGN_INS = (_WAYS, _HAUNTS, _VISITS, _NOTABLE, _STEPS, _FAMILIAR, _JUDGED, _HOMES)
 """The relations, each asked after those that it names."""

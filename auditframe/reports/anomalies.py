@@ -165,12 +165,8 @@ def login_failure_anomalies(*, fdr: float = 0.01, history_days: int = 30) -> str
             GROUP BY suspects.account, suspects.run
         ),
         hours AS (
-            SELECT account, ten // 6 AS hour, count(*) AS attempts, sum(entered) AS logins
-            FROM (
-                SELECT account, ten, 1 AS entered FROM haunts CROSS JOIN unnest(let_in) AS logins(ten)
-                UNION ALL
-                SELECT account, ten, 0 FROM haunts CROSS JOIN unnest(kept_out) AS failures(ten)
-            ) AS tried
+            SELECT account, ten // 6 AS hour, count(*) AS attempts, count(*) FILTER (WHERE entered) AS logins
+            FROM visits
             WHERE account IN (SELECT account FROM suspects)
             GROUP BY account, ten // 6
         ),

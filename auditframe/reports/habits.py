@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from auditframe.reports._base import check
 from auditframe.reports._columns import ReportColumn
+from auditframe.reports._hours import HOURS_OF_PEOPLE
 from auditframe.reports._parameters import Zone
+from auditframe.reports._sightings import SIGHTINGS
 from auditframe.reports._specs import Points
 
 
@@ -17,6 +19,7 @@ from auditframe.reports._specs import Points
         ReportColumn("days_near", "integer", "On how many of these within two hours of that time of day.", "days"),
     ),
     plot=Points(at="effective_at", label="actor"),
+    relations=HOURS_OF_PEOPLE,
     controls=("SOC 2 CC7.2", "ISO/IEC 27001:2022 A.8.16", "NIST SP 800-53 r5 AC-2", "NIST SP 800-53 r5 AU-6"),
 )
 def off_hours_activity(*, zone: Zone = "UTC", min_days: int = 30, max_share: float = 0.02) -> str:
@@ -37,74 +40,22 @@ def off_hours_activity(*, zone: Zone = "UTC", min_days: int = 30, max_share: flo
         min_days: Judge nobody who had acted on fewer days before [days].
         max_share: The largest share of these days near that hour at which an hour still counts as unusual [1].
     """
-    # Quarters of an hour are moved to the zone: no zone's clock differs from UTC by a part of one, and so few instants
-    # have to be. Actors are numbered, because millions of their hours are sorted. Only hours that are rare by
-    # themselves (days_same) are measured with those near them. What is near the same hour of the day before is more
-    # than 20 h away: never the same night.
     return """
-        WITH quarters AS (
-            SELECT CAST(floor(epoch(effective_at) / 900) AS BIGINT) AS quarter, min(effective_at) AS first_at
-            FROM events
-            WHERE actor_type = 'session'
-            GROUP BY CAST(floor(epoch(effective_at) / 900) AS BIGINT)
-        ),
-        moved AS (
-            SELECT quarter, CAST(floor(epoch(first_at AT TIME ZONE $zone) / 3600) AS BIGINT) AS hour_number
-            FROM quarters
-        ),
-        actors AS (
-            SELECT actor, row_number() OVER (ORDER BY actor) AS nth
-            FROM (SELECT DISTINCT coalesce(actor_email, actor_id) AS actor FROM events WHERE actor_type = 'session')
-                AS named
-            WHERE actor IS NOT NULL
-        ),
-        hours AS (
-            SELECT DISTINCT nth AS actor, hour_number
-            FROM events
-            JOIN moved ON quarter = CAST(floor(epoch(effective_at) / 900) AS BIGINT)
-            JOIN actors ON actor = coalesce(actor_email, actor_id)
-            WHERE actor_type = 'session'
-                AND area <> 'logout'
-                AND type NOT IN (SELECT type FROM catalogue WHERE effect = 'login_failed')
-        ),
-        ranked AS (
-            SELECT
-                *,
-                dense_rank() OVER (PARTITION BY actor ORDER BY hour_number // 24) - 1 AS earlier_days,
-                row_number() OVER (PARTITION BY actor, hour_number % 24 ORDER BY hour_number) - 1 AS days_same
-            FROM hours
-        ),
-        measured AS (
-            SELECT
-                ranked.actor AS actor,
-                ranked.hour_number AS hour_number,
-                min(earlier_days) AS earlier_days,
-                count(DISTINCT earlier.hour_number - step) AS days_near
-            FROM ranked
-            CROSS JOIN (VALUES (-2), (-1), (0), (1), (2)) AS around(step)
-            LEFT JOIN hours AS earlier
-                ON earlier.actor = ranked.actor
-                AND earlier.hour_number % 24 = (ranked.hour_number + step) % 24
-                AND earlier.hour_number - step < ranked.hour_number
-            WHERE earlier_days >= $min_days AND days_same <= $max_share * earlier_days
-            GROUP BY ranked.actor, ranked.hour_number
-        ),
-        rare AS (
+        WITH begun AS (
             SELECT
                 *,
                 CASE
-                    WHEN hour_number - lag(hour_number) OVER (PARTITION BY actor ORDER BY hour_number) <= 6 THEN 0
+                    WHEN hour_number - lag(hour_number) OVER (PARTITION BY person ORDER BY hour_number) <= 6 THEN 0
                     ELSE 1
                 END AS begins
-            FROM measured
-            WHERE days_near <= $max_share * earlier_days
+            FROM rare_hours
         ),
         spells AS (
-            SELECT *, sum(begins) OVER (PARTITION BY actor ORDER BY hour_number) AS spell FROM rare
+            SELECT *, sum(begins) OVER (PARTITION BY person ORDER BY hour_number) AS spell FROM begun
         ),
         found AS (
             SELECT
-                actors.actor AS actor,
+                persons.actor AS actor,
                 spell,
                 min(effective_at) AS first_at,
                 max(effective_at) AS last_at,
@@ -114,15 +65,15 @@ def off_hours_activity(*, zone: Zone = "UTC", min_days: int = 30, max_share: flo
                 CASE WHEN min(resource_id) = max(resource_id) THEN min(resource_id) END AS resource_id,
                 list(id ORDER BY effective_at, id) AS event_ids
             FROM spells
-            JOIN actors ON nth = spells.actor
-            JOIN moved ON moved.hour_number = spells.hour_number
+            JOIN persons ON nth = person
+            JOIN quarters ON quarters.hour_number = spells.hour_number
             JOIN events
-                ON coalesce(actor_email, actor_id) = actors.actor
+                ON coalesce(actor_email, actor_id) = persons.actor
                 AND CAST(floor(epoch(effective_at) / 900) AS BIGINT) = quarter
             WHERE actor_type = 'session'
                 AND area <> 'logout'
                 AND type NOT IN (SELECT type FROM catalogue WHERE effect = 'login_failed')
-            GROUP BY actors.actor, spell
+            GROUP BY persons.actor, spell
         )
         SELECT
             'off_hours_activity:' || event_ids[1] AS finding,
@@ -156,6 +107,7 @@ def off_hours_activity(*, zone: Zone = "UTC", min_days: int = 30, max_share: flo
         ReportColumn("ip_address", "text", "The address it came from; null for API keys and if nothing says."),
     ),
     plot=Points(at="effective_at", label="kind"),
+    relations=SIGHTINGS,
     controls=("SOC 2 CC6.1", "SOC 2 CC7.2", "ISO/IEC 27001:2022 A.8.16", "NIST SP 800-53 r5 AU-6"),
 )
 def first_seen(*, learn_days: int = 14) -> str:
@@ -173,78 +125,27 @@ def first_seen(*, learn_days: int = 14) -> str:
         learn_days: How long an actor is known before anything is news; exactly so long is enough [days].
     """
     return """
-        WITH acts AS (
-            SELECT
-                coalesce(actor_email, actor_id, actor_api_key_id) AS actor,
-                ip_address,
-                ip_asn,
-                ip_country,
-                user_agent,
-                ja4,
-                actor_api_key_id,
-                min(effective_at) AS first_at
-            FROM events
-            WHERE coalesce(actor_email, actor_id, actor_api_key_id) IS NOT NULL
-                AND type NOT IN (SELECT type FROM catalogue WHERE effect = 'login_failed')
-            GROUP BY
-                coalesce(actor_email, actor_id, actor_api_key_id), ip_address, ip_asn, ip_country, user_agent, ja4,
-                actor_api_key_id
-        ),
-        blocks AS (
-            SELECT
-                *,
-                CASE
-                    WHEN ip_address LIKE '%.%' THEN split_part(ip_address, '.', 1) || '.'
-                        || split_part(ip_address, '.', 2) || '.' || split_part(ip_address, '.', 3) || '.0/24'
-                    ELSE split_part(ip_address, ':', 1) || ':'
-                        || coalesce(nullif(split_part(split_part(ip_address, '::', 1), ':', 2), ''), '0') || ':'
-                        || coalesce(nullif(split_part(split_part(ip_address, '::', 1), ':', 3), ''), '0') || '::/48'
-                END AS block
-            FROM acts
-        ),
-        networks AS (
-            SELECT
-                *,
-                min(first_at) OVER (PARTITION BY actor, block) AS block_at,
-                min(first_at) OVER (PARTITION BY actor, ip_asn) AS number_at
-            FROM blocks
-        ),
-        shown AS (
-            SELECT actor, 'network' AS kind, ip_asn AS raw_value, coalesce('AS' || replace(ip_asn, 'AS', ''), block)
-                AS value, ip_address, first_at
-            FROM networks
-            WHERE (block IS NULL OR first_at = block_at) AND (ip_asn IS NULL OR first_at = number_at)
-            UNION ALL
-            SELECT actor, 'country', ip_country, ip_country, ip_address, first_at FROM acts
-            UNION ALL
-            SELECT actor, 'user_agent', user_agent, translate(user_agent, '0123456789._', ''), ip_address, first_at
-            FROM acts
-            UNION ALL
-            SELECT actor, 'ja4', ja4, ja4, ip_address, first_at FROM acts
-            UNION ALL
-            SELECT actor, 'api_key', actor_api_key_id, actor_api_key_id, ip_address, first_at FROM acts
-        ),
-        known AS (
+        WITH known AS (
             SELECT actor, min(first_at) AS known_from FROM acts GROUP BY actor
         ),
-        sightings AS (
+        firsts AS (
             SELECT actor, kind, value, min(first_at) AS first_at
-            FROM shown
+            FROM sightings
             WHERE value IS NOT NULL
             GROUP BY actor, kind, value
         ),
         counted AS (
             SELECT
-                sightings.actor AS actor,
+                firsts.actor AS actor,
                 kind,
                 value,
                 first_at,
-                row_number() OVER (PARTITION BY sightings.actor, kind ORDER BY first_at, value) - 1 AS earlier_values,
+                row_number() OVER (PARTITION BY firsts.actor, kind ORDER BY first_at, value) - 1 AS earlier_values,
                 CASE
                     WHEN kind = 'api_key' THEN known_from
-                    ELSE min(first_at) OVER (PARTITION BY sightings.actor, kind)
+                    ELSE min(first_at) OVER (PARTITION BY firsts.actor, kind)
                 END AS learned_from
-            FROM sightings JOIN known ON known.actor = sightings.actor
+            FROM firsts JOIN known ON known.actor = firsts.actor
         ),
         news AS (
             SELECT * FROM counted
@@ -258,13 +159,13 @@ def first_seen(*, learn_days: int = 14) -> str:
                 id,
                 row_number() OVER (PARTITION BY news.actor, news.kind, news.value ORDER BY id) AS nth
             FROM news
-            JOIN shown
-                ON shown.actor = news.actor AND shown.kind = news.kind AND shown.value = news.value
-                AND shown.first_at = news.first_at
+            JOIN sightings
+                ON sightings.actor = news.actor AND sightings.kind = news.kind AND sightings.value = news.value
+                AND sightings.first_at = news.first_at
             JOIN events
                 ON coalesce(actor_email, actor_id, actor_api_key_id) = news.actor
                 AND effective_at = news.first_at
-                AND events.ip_address IS NOT DISTINCT FROM shown.ip_address
+                AND events.ip_address IS NOT DISTINCT FROM sightings.ip_address
                 AND raw_value IS NOT DISTINCT FROM CASE news.kind
                     WHEN 'network' THEN ip_asn
                     WHEN 'country' THEN ip_country
