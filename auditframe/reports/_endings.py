@@ -25,13 +25,17 @@ RISKY_NAMES = Relation(
     """,
 )
 
-ENDINGS = Relation(
-    "endings",
-    {"id": pa.string(), "ended_at": _INSTANT, "ended_id": pa.string()},
-    "A grant that ended, with the first event that took it back, or removed who held it, the group or the role.",
+_ENDED = {"id": pa.string(), "ended_at": _INSTANT, "ended_id": pa.string()}
+
+# In steps, each of which leaves its memory to the next.
+_TAKEN_BACK = Relation(
+    "taken_back",
+    _ENDED,
+    "A grant that was taken back, and the first event that did so.",
     sql="""
-        WITH taken_back AS (
-            -- What does not tell what it is about ends nothing.
+        -- What does not tell what it is about ends nothing.
+        SELECT id, ended_at, ended_id
+        FROM (
             SELECT
                 id,
                 grants,
@@ -66,37 +70,56 @@ ENDINGS = Relation(
                 ORDER BY effective_at, id
                 ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
             )
-        ),
-        removals AS (
-            -- An account or a role is deleted as a whole, a user removed as a whole only where no project is named.
-            SELECT id, effective_at, subject_id AS ended, left(area, 7) = 'tenant.' AS is_tenant
-            FROM access_facts
-            WHERE (about IN ('service_account', 'role') AND effect = 'delete')
-                OR (about = 'user' AND effect = 'revoke' AND project_id IS NULL)
-            UNION ALL
-            -- Roles of the organization are given to groups of which the tenant tells.
-            SELECT id, effective_at, group_id, listed.is_tenant
-            FROM access_facts CROSS JOIN (VALUES (true), (false)) AS listed(is_tenant)
-            WHERE about = 'group' AND effect = 'delete'
-        ),
-        removed AS (
+        ) AS followed
+        WHERE grants AND ended_id IS NOT NULL
+    """,
+)
+
+_REMOVALS = Relation(
+    "removals",
+    {"id": pa.string(), "effective_at": _INSTANT, "ended": pa.string(), "is_tenant": pa.bool_()},
+    "An event that removed an account, a group or a role (ended), of the tenant or the organization.",
+    sql="""
+        -- An account or a role is deleted as a whole, a user removed as a whole only where no project is named.
+        SELECT id, effective_at, subject_id AS ended, left(area, 7) = 'tenant.' AS is_tenant
+        FROM access_facts
+        WHERE (about IN ('service_account', 'role') AND effect = 'delete')
+            OR (about = 'user' AND effect = 'revoke' AND project_id IS NULL)
+        UNION ALL
+        -- Roles of the organization are given to groups of which the tenant tells.
+        SELECT id, effective_at, group_id, listed.is_tenant
+        FROM access_facts CROSS JOIN (VALUES (true), (false)) AS listed(is_tenant)
+        WHERE about = 'group' AND effect = 'delete'
+    """,
+)
+
+_REMOVED = Relation(
+    "removed",
+    _ENDED,
+    "A grant, and the first event that removed the account, the group or the role that it names.",
+    sql="""
+        SELECT id, ended_at, ended_id
+        FROM (
             SELECT
                 id,
                 grants,
                 first_value(CASE WHEN NOT grants THEN effective_at END IGNORE NULLS) OVER later AS ended_at,
                 first_value(CASE WHEN NOT grants THEN id END IGNORE NULLS) OVER later AS ended_id
             FROM (
-                SELECT id, effective_at, named.one AS ended, left(area, 7) = 'tenant.' AS is_tenant, true AS grants
-                FROM access_facts
-                CROSS JOIN unnest(
-                    [
-                        coalesce(subject_id, principal_id),
-                        CASE about WHEN 'member' THEN group_id WHEN 'assignment' THEN role_id END
-                    ]
-                ) AS named(one)
+                SELECT id, effective_at, ended, left(area, 7) = 'tenant.' AS is_tenant, true AS grants
+                FROM (
+                    SELECT id, effective_at, area, about, effect, coalesce(subject_id, principal_id) AS ended
+                    FROM access_facts
+                    UNION ALL
+                    SELECT
+                        id, effective_at, area, about, effect,
+                        CASE about WHEN 'member' THEN group_id ELSE role_id END
+                    FROM access_facts
+                    WHERE about IN ('member', 'assignment')
+                ) AS named
                 WHERE about IN ('user', 'service_account', 'assignment', 'member')
                     AND effect IN ('grant', 'create', 'change')
-                    AND named.one IN (SELECT ended FROM removals)
+                    AND ended IN (SELECT ended FROM removals)
                 UNION ALL
                 SELECT id, effective_at, ended, is_tenant, false FROM removals WHERE ended IS NOT NULL
             ) AS known
@@ -105,13 +128,21 @@ ENDINGS = Relation(
                 ORDER BY effective_at, id
                 ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
             )
-        )
+        ) AS followed
+        WHERE grants AND ended_id IS NOT NULL
+    """,
+)
+
+_ENDINGS = Relation(
+    "endings",
+    _ENDED,
+    "A grant that ended, with the first event that took it back, or removed who held it, the group or the role.",
+    sql="""
         SELECT id, min(ended_at) AS ended_at, min_by(ended_id, (ended_at, ended_id)) AS ended_id
-        FROM (
-            SELECT id, ended_at, ended_id FROM taken_back WHERE grants AND ended_id IS NOT NULL
-            UNION ALL
-            SELECT id, ended_at, ended_id FROM removed WHERE grants AND ended_id IS NOT NULL
-        ) AS ends
+        FROM (SELECT * FROM taken_back UNION ALL SELECT * FROM removed) AS ends
         GROUP BY id
     """,
 )
+
+ENDING = (_TAKEN_BACK, _REMOVALS, _REMOVED, _ENDINGS)
+"""The relations that tell when grants ended, each of which names those before it."""

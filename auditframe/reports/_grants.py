@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from auditframe.reports._columns import ReportColumn
-from auditframe.reports._endings import ENDINGS, RISKY_NAMES
+from auditframe.reports._endings import ENDING, RISKY_NAMES
 from auditframe.reports._facts import ACCESS_FACTS
 from auditframe.reports._relations import Relation
 from auditframe.reports._roles import ROLE_VERSIONS
@@ -303,5 +303,5 @@ GRANTS = Relation(
     """,
 )
 
-GRANTING = (ACCESS_FACTS, ROLE_VERSIONS, RISKY_NAMES, ENDINGS, ASSIGNMENTS, GRANTS)
+GRANTING = (ACCESS_FACTS, ROLE_VERSIONS, RISKY_NAMES, *ENDING, ASSIGNMENTS, GRANTS)
 """The relations that tell who received what, each of which names those before it."""
