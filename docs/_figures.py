@@ -27,15 +27,17 @@ def performance_table() -> str:
     run = max(results("reports")["runs"], key=lambda each: (len(each["figures"]), each["events"]))
     lines = [
         f"{_told(run)}\n",
-        "| report | rows | time [s] | bare [s] | ratio | CPU | week [s] | peak [MiB] | CPU, plenty | peak, plenty |",
-        "| --- " + "| --: " * 9 + "|",
+        "| report | rows | answer [MiB] | time [s] | bare [s] | ratio | CPU | week [s] "
+        "| peak [MiB] | CPU, plenty | peak, plenty |",
+        "| --- " + "| --: " * 10 + "|",
     ]
     for each in run["figures"]:
         times = f"{each['took_s']:.1f} | {each['bare_s']:.1f} | {each['took_s'] / each['bare_s']:.1f}"
         cpu, week = each["took_cpu_s"] / each["bare_cpu_s"], each["week_s"]
         plenty = f"{each['plenty_cpu_s'] / each['bare_cpu_s']:.1f} | {each['plenty_mib']:.0f}"
         memory = f"{each['peak_mib']:.0f} | {plenty}"
-        lines.append(f"| {each['report']} | {each['rows']:,} | {times} | {cpu:.1f} | {week:.1f} | {memory} |")
+        answer = f"{each['rows']:,} | {each['answer_mib']:.0f}"
+        lines.append(f"| {each['report']} | {answer} | {times} | {cpu:.1f} | {week:.1f} | {memory} |")
     return "\n".join(lines) + "\n"
 
 
@@ -45,13 +47,13 @@ def growth_table() -> str:
     asked = [{each["report"]: each for each in run["figures"]} for run in runs]
     lines = [
         *(f"{_told(run)}\n" for run in runs),
-        "| report | " + " | ".join(f"{run['events']:,} events" for run in runs) + " | slope | week |",
-        "| --- " + "| --: " * (len(runs) + 2) + "|",
+        "| report | " + " | ".join(f"{run['events']:,} events" for run in runs) + " | slope | week | answer |",
+        "| --- " + "| --: " * (len(runs) + 3) + "|",
     ]
     for name in (each["report"] for each in max(asked, key=len).values()):
         found = [(run["events"], figures[name]) for run, figures in zip(runs, asked, strict=True) if name in figures]
         cells = (_cost(figures[name]) if name in figures else "" for figures in asked)
-        lines.append(f"| {name} | {' | '.join(cells)} | {_slope(found)} | {_week(found)} |")
+        lines.append(f"| {name} | {' | '.join(cells)} | {_slope(found)} | {_week(found)} | {_answer(found)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -72,6 +74,11 @@ def _slope(found: Sequence[tuple[int, Mapping[str, Any]]]) -> str:
 def _week(found: Sequence[tuple[int, Mapping[str, Any]]]) -> str:
     """Return how much longer a week takes in the largest lake than in the smallest."""
     return f"{found[-1][1]['week_s'] / found[0][1]['week_s']:.1f}"
+
+
+def _answer(found: Sequence[tuple[int, Mapping[str, Any]]]) -> str:
+    """Return how large the answer of the largest lake is [MiB]."""
+    return f"{found[-1][1]['answer_mib']:.0f}"
 
 
 def flatten_table() -> str:

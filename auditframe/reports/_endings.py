@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pyarrow as pa
 
 from auditframe.reports._access import PRIVILEGES
 from auditframe.reports._relations import Relation
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _INSTANT = pa.timestamp("us", tz="UTC")
 
@@ -25,7 +30,7 @@ RISKY_NAMES = Relation(
     """,
 )
 
-_ENDED = {"id": pa.string(), "ended_at": _INSTANT, "ended_id": pa.string()}
+_ENDED: Mapping[str, pa.DataType] = {"id": pa.string(), "ended_at": _INSTANT, "ended_id": pa.string()}
 
 # In steps, each of which leaves its memory to the next.
 _TAKEN_BACK = Relation(

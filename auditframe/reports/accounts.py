@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from auditframe.reports._base import check, report
 from auditframe.reports._columns import EVENT_IDS, ReportColumn
+from auditframe.reports._groups import GROUP_FACTS
 from auditframe.reports._parameters import Moment
 from auditframe.reports._specs import Points, Spans
 
@@ -23,6 +24,7 @@ _CONTROLS = ("SOC 2 CC6.2", "SOC 2 CC6.3", "ISO/IEC 27001:2022 A.5.16", "ISO/IEC
         EVENT_IDS,
     ),
     controls=(*_CONTROLS, "NIST SP 800-53 r5 AC-2"),
+    relations=(GROUP_FACTS,),
 )
 def groups_as_of(*, as_of: Moment = None) -> str:
     """Which groups are there on a date, who is in them, and which roles do they give?
@@ -39,58 +41,7 @@ def groups_as_of(*, as_of: Moment = None) -> str:
         as_of: The moment; None for that of the newest event.
     """
     return """
-        WITH moment AS (
-            SELECT coalesce(CAST($as_of AS TIMESTAMPTZ), (SELECT max(effective_at) FROM events)) AS at_last
-        ),
-        picked AS (
-            SELECT
-                events.id AS id,
-                effective_at,
-                area,
-                effect,
-                resource_id,
-                detail_principal_id,
-                detail_principal_type,
-                coalesce(detail_changes_requested_group_name, detail_data_group_name) AS group_name,
-                coalesce(
-                    detail_role_id,
-                    CASE
-                        WHEN left(resource_id, 16) = 'role_assignment_'
-                            AND right(resource_id, length(detail_principal_id) + 1) = '_' || detail_principal_id
-                            THEN substring(resource_id, 17, length(resource_id) - 17 - length(detail_principal_id))
-                    END
-                ) AS role_id,
-                CASE WHEN left(area, 7) = 'tenant.' THEN detail END AS payload
-            FROM events JOIN catalogue ON catalogue.type = events.type
-            WHERE effect IN ('create', 'change', 'delete', 'grant', 'revoke')
-                AND (
-                    area IN ('group', 'tenant.group', 'tenant.group.member')
-                    OR area IN ('tenant.role_assignment', 'tenant.resource_role_assignment')
-                    OR (area = 'role.assignment' AND lower(detail_principal_type) = 'group')
-                    OR (area IN ('role', 'tenant.custom_role') AND effect = 'delete')
-                )
-        ),
-        facts AS (
-            SELECT
-                *,
-                effective_at <= at_last AS past,
-                CASE
-                    WHEN area LIKE '%assignment' THEN coalesce(
-                        CASE WHEN lower(detail_principal_type) = 'group' THEN detail_principal_id END,
-                        TRY(payload ->> '$.group_id')
-                    )
-                    WHEN area NOT IN ('role', 'tenant.custom_role')
-                        THEN coalesce(TRY(payload ->> '$.group_id'), resource_id)
-                END AS group_id,
-                CASE
-                    WHEN area = 'tenant.group.member'
-                        THEN coalesce(TRY(payload ->> '$.user_id'), TRY(payload ->> '$.member_id'), detail_principal_id)
-                END AS member_id,
-                CASE WHEN area LIKE '%assignment' THEN coalesce(resource_id, role_id) END AS assignment_id,
-                coalesce(group_name, TRY(payload ->> '$.name')) AS name
-            FROM picked CROSS JOIN moment
-        ),
-        states AS (
+        WITH states AS (
             SELECT
                 group_id,
                 min_by(effect, (effective_at, id)) <> 'create' AS from_before,
@@ -101,13 +52,13 @@ def groups_as_of(*, as_of: Moment = None) -> str:
                 coalesce(bool_or(past AND effect = 'delete'), false) AS deleted,
                 bool_or(past) AS seen,
                 [min_by(id, (effective_at, id))] AS first_ids
-            FROM facts
+            FROM group_facts
             WHERE group_id IS NOT NULL
             GROUP BY group_id
         ),
         gone AS (
             SELECT resource_id AS role_id, max(effective_at) AS effective_at, max_by(id, (effective_at, id)) AS id
-            FROM facts
+            FROM group_facts
             WHERE past AND area IN ('role', 'tenant.custom_role')
             GROUP BY resource_id
         ),
@@ -121,7 +72,7 @@ def groups_as_of(*, as_of: Moment = None) -> str:
                 max(effective_at) AS effective_at,
                 max_by(id, (effective_at, id)) AS id,
                 max(role_id) AS role_id
-            FROM facts
+            FROM group_facts
             WHERE past AND (member_id IS NOT NULL OR assignment_id IS NOT NULL)
             GROUP BY group_id, member_id, assignment_id
         ),
@@ -146,10 +97,11 @@ def groups_as_of(*, as_of: Moment = None) -> str:
         told AS (
             SELECT group_id, list(id ORDER BY effective_at, id) AS past_ids
             FROM (
-                SELECT group_id, id, effective_at FROM facts WHERE past
-                UNION
-                SELECT group_id, gone_id, gone_at FROM held WHERE gone_id IS NOT NULL
+                SELECT group_id, id, effective_at FROM group_facts WHERE past AND group_id IS NOT NULL
+                UNION ALL
+                SELECT DISTINCT group_id, gone_id, gone_at FROM held WHERE gone_id IS NOT NULL
             ) AS evidence
+            WHERE group_id IN (SELECT group_id FROM states WHERE NOT deleted)
             GROUP BY group_id
         )
         SELECT
