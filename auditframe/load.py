@@ -81,7 +81,7 @@ def load(  # noqa: PLR0913 - every filter of the endpoint is a parameter
         end: The first instant not wanted any more; None for no bound.
         scope: ``organization`` or ``tenant``; None for both.
         project_ids: Only events of these projects; empty for all, as below.
-        event_types: Only events of these types.
+        event_types: Only events of these types; one that the catalogue does not know, and no event has, is warned of.
         actor_ids: Only events by these users, service accounts or API keys.
         actor_emails: Only events by users with these addresses.
         resource_ids: Only events done to these.
