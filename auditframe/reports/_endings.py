@@ -38,7 +38,6 @@ _TAKEN_BACK = Relation(
     _ENDED,
     "A grant that was taken back, and the first event that did so.",
     sql="""
-        -- What does not tell what it is about ends nothing.
         SELECT id, ended_at, ended_id
         FROM (
             SELECT
@@ -69,7 +68,7 @@ _TAKEN_BACK = Relation(
                     AND group_id IN (SELECT group_id FROM access_facts WHERE about = 'member' AND effect = 'grant')
                 )
             ) AS marked
-            WHERE thing IS NOT NULL
+            WHERE thing IS NOT NULL  -- what does not tell what it is about ends nothing
             WINDOW later AS (
                 PARTITION BY area, thing
                 ORDER BY effective_at, id
@@ -85,15 +84,17 @@ _REMOVALS = Relation(
     {"id": pa.string(), "effective_at": _INSTANT, "ended": pa.string(), "is_tenant": pa.bool_()},
     "An event that removed an account, a group or a role (ended), of the tenant or the organization.",
     sql="""
-        -- An account or a role is deleted as a whole, a user removed as a whole only where no project is named.
         SELECT id, effective_at, subject_id AS ended, left(area, 7) = 'tenant.' AS is_tenant
         FROM access_facts
-        WHERE (about IN ('service_account', 'role') AND effect = 'delete')
+        WHERE
+            -- An account or a role is deleted as a whole, a user removed as a whole only where no project is named.
+            (about IN ('service_account', 'role') AND effect = 'delete')
             OR (about = 'user' AND effect = 'revoke' AND project_id IS NULL)
         UNION ALL
-        -- Roles of the organization are given to groups of which the tenant tells.
         SELECT id, effective_at, group_id, listed.is_tenant
-        FROM access_facts CROSS JOIN (VALUES (true), (false)) AS listed(is_tenant)
+        FROM access_facts
+            -- Roles of the organization are given to groups of which the tenant tells.
+            CROSS JOIN (VALUES (true), (false)) AS listed(is_tenant)
         WHERE about = 'group' AND effect = 'delete'
     """,
 )
