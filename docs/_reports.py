@@ -7,6 +7,7 @@ import tempfile
 import warnings
 from collections import Counter
 from functools import cache, partial
+from inspect import cleandoc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from docs._markdown import block, code, page, table
 from docs._pages import END, START, endpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -33,7 +34,8 @@ _ROWS, _RECORDS = 5, 2
 _LEAD = """
 A report is a named question: a function of `auditframe.reports` and a command, `auditframe report NAME`, whose options
 are its parameters. A **check** is a report that judges: each row of its answer is a finding with a severity and the
-events that it rests on. Below each report stands what it answers on the made-up organization of `make demo`.
+events that it rests on. Below each report stands what it answers on the made-up organization of `make demo`, and at the
+end of a page the SQL of what its reports ask first.
 """.strip()
 
 
@@ -122,7 +124,18 @@ def _index() -> str:
 
 def _theme_page(theme: str) -> str:
     module = importlib.import_module(f"{reports.__name__}.{theme}")
-    return page(_title(theme), (module.__doc__ or "").partition("\n")[0], *map(_report, _themes()[theme]))
+    found = _themes()[theme]
+    return page(_title(theme), (module.__doc__ or "").partition("\n")[0], *map(_report, found), *_beside(found))
+
+
+def _beside(found: Sequence[Report[Any]]) -> Iterator[str]:
+    """Give the SQL of what the reports of a theme ask first, each once, in the order in which they do."""
+    named = [each for report in found for relation in report.relations for each in (*relation.needs, relation)]
+    asked = {(each.name, each.sql): each for each in named if each.sql}
+    if asked:
+        yield "## What these reports ask first"
+    for each in asked.values():
+        yield f"`{each.name}`: {each.doc}\n\n{block(cleandoc(each.sql or ''), 'sql')}"
 
 
 def _controls_page() -> str:
