@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 DAY = timedelta(days=1)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
+_EARLIEST = datetime.min.replace(tzinfo=UTC)
 _AGO = re.compile(r"-(\d{1,9})(d|h|m)")  # Python's longest length of time is 999,999,999 days
 _LENGTH = re.compile(r"(\d{1,6})(d|h|m|s)")
 _AGO_UNITS = {"d": "days", "h": "hours", "m": "minutes"}
@@ -138,14 +139,14 @@ def midnight(instant: datetime) -> datetime:
 def difference(windows: Iterable[Window], taken: Iterable[Window]) -> tuple[Window, ...]:
     """Return what of some windows lies in none of the taken ones; each window stays apart, in the given order."""
     left = list(windows)
-    for cut in taken:
+    for cut in union(taken):  # days that follow one another are one cut
         left = [part for window in left for part in _without(window, cut)]
     return tuple(left)
 
 
 def union(windows: Iterable[Window]) -> tuple[Window, ...]:
     """Add windows up: the fewest disjoint windows that hold the same instants, oldest first."""
-    oldest_first = sorted(windows, key=lambda window: window.start or EPOCH)
+    oldest_first = sorted(windows, key=lambda window: window.start or _EARLIEST)
     merged: list[Window] = []
     for window in oldest_first:
         last = merged[-1] if merged else None

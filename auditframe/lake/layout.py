@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date
+from datetime import UTC, date, timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,10 +12,13 @@ import pyarrow.compute as pc
 
 from auditframe.errors import LakeCorruptError, LakeError, LakeNotFoundError, LakeVersionError
 from auditframe.lake.faults import UNREADABLE, cause, names_in, read_regular
+from auditframe.window import ALWAYS
 
 if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
+
+    from auditframe.window import Window
 
 FORMAT_VERSION = 1
 EVENTS_FILE = "events.parquet"
@@ -39,6 +42,12 @@ class Grain:
     def partition_of(self, at: datetime) -> str:
         """Return the name of the partition that an instant falls into."""
         return at.astimezone(UTC).isoformat()[: self.length]
+
+    def bounds(self, window: Window) -> tuple[str, str]:
+        """Return the least and the greatest name that a partition with events of a window can have."""
+        first = self.partition_of(window.start) if window.start else ""
+        last = self.partition_of(window.end - timedelta.resolution) if window.end else "~"
+        return first, last
 
     def partitions_of(self, events: pa.Table) -> dict[str, int]:
         """Return how many rows fall into each partition, oldest first."""
@@ -165,14 +174,18 @@ class Layout:
         """Return the file of what a snapshot could not place."""
         return self.quarantine / f"{number:08d}.jsonl"
 
-    def partitions(self) -> dict[str, Path]:
+    def partitions(self, window: Window = ALWAYS) -> dict[str, Path]:
         """Return the file of each partition by its name, oldest first.
+
+        Args:
+            window: Only partitions that may hold events inside it are looked for.
 
         Raises:
             LakeCorruptError: A folder cannot be read, so that events would be missing without a word.
         """
+        first, last = self.grain.bounds(window)
         found = map(self.grain.named_by, listed(self.events))
-        files = {name: self.partition_file(name) for name in found if name is not None}
+        files = {name: self.partition_file(name) for name in found if name is not None and first <= name <= last}
         return {name: file for name, file in files.items() if listed(file.parent, only=EVENTS_FILE)}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from operator import itemgetter
 from typing import TYPE_CHECKING, Literal
 
@@ -16,6 +16,8 @@ from auditframe.flatten import Quarantined
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from auditframe.window import Window
 
 ORDER: list[tuple[str, Literal["ascending", "descending"]]] = [("effective_at", "ascending"), ("id", "ascending")]
 """The order of rows in a partition."""
@@ -66,7 +68,17 @@ def texts(events: pa.Table, column: str) -> list[str]:
 
 def instants(events: pa.Table, column: str) -> list[datetime]:
     """Return a column of instants that has no nulls as a list, in row order."""
-    return [value for value in events[column].to_pylist() if isinstance(value, datetime)]
+    naive = events[column].cast(pa.timestamp("us")).to_numpy().tolist()  # Arrow looks the zone up for each value
+    return [value.replace(tzinfo=UTC) for value in naive if isinstance(value, datetime)]
+
+
+def inside(events: pa.Table, window: Window) -> pa.Table:
+    """Return the rows of a window, in their order."""
+    for end, compare in ((window.start, pc.greater_equal), (window.end, pc.less)):
+        if end is not None:
+            at = events["effective_at"]
+            events = events.filter(compare(at, pa.scalar(end, at.type)))
+    return events
 
 
 def merge(partition: pa.Table, new: pa.Table) -> pa.Table:

@@ -5,7 +5,7 @@ Every entry is read for that, and what they say of coverage with it.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta  # msgspec reads the annotations
+from datetime import UTC, datetime  # msgspec reads the annotations
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -51,11 +51,10 @@ def present_partitions(layout: Layout, asked: Window) -> tuple[dict[str, Path], 
     Raises:
         LakeCorruptError: The ledger says that a partition holds events, and it has no file; or an entry cannot be read.
     """
-    first = layout.grain.partition_of(asked.start) if asked.start else ""
-    last = layout.grain.partition_of(asked.end - timedelta.resolution) if asked.end else "~"
+    first, last = layout.grain.bounds(asked)
     suspects: set[str] = set()
     while True:
-        files = {name: file for name, file in layout.partitions().items() if first <= name <= last}
+        files = layout.partitions(asked)
         entries = [*_entries(layout)]
         gone = {name for name in _held(entries) if first <= name <= last} - files.keys()
         gone = gone and gone - _changing(layout, gone)

@@ -20,7 +20,7 @@ from auditframe.lake.index import Index
 from auditframe.lake.journal import Journal, drop_walk, read_walks, write_journal, write_walk
 from auditframe.lake.layout import Description, layout_at
 from auditframe.lake.ledger import current_partitions, vanished
-from auditframe.lake.merge import in_order, instants, merge, sort_arrivals, texts
+from auditframe.lake.merge import in_order, inside, instants, merge, sort_arrivals, texts
 from auditframe.lake.parquet import encode_partition, read_partition
 from auditframe.lake.quarantine import Kept, kept, read_quarantine, write_quarantine
 from auditframe.lake.records import Counts
@@ -163,14 +163,13 @@ class Writer:
         An event that came again with a time outside the window is a mutation, and not missing.
         """
         moved = {id_ for id_, at in self._mutated if at not in window}
-        snapshots = {entry.number for entry in self.entries if entry.kind == "snapshot" or entry.collected}
+        numbers = [entry.number for entry in self.entries if entry.kind == "snapshot" or entry.collected]
+        snapshots = pa.array(numbers, pa.int64())
         found: list[str] = []
-        for path in self._files_of(window):
-            rows = read_partition(path, path=path, columns=_NAMES_OF_WALKS)
-            came = zip(rows["scope"].to_pylist(), rows["snapshot"].to_pylist(), strict=True)
-            brought = [found_in == scope and number in snapshots for found_in, number in came]
-            placed = zip(texts(rows, "id"), instants(rows, "effective_at"), brought, strict=True)
-            ids = [id_ for id_, at, is_own in placed if is_own and at in window]
+        for path in self._layout.partitions(window).values():
+            rows = inside(read_partition(path, path=path, columns=_NAMES_OF_WALKS), window)
+            is_own = pc.and_(pc.equal(rows["scope"], pa.scalar(scope)), pc.is_in(rows["snapshot"], snapshots))
+            ids = texts(rows.filter(is_own), "id")
             came_again = set(returned.may_hold(ids))
             found += [id_ for id_ in ids if id_ not in came_again]
         return [id_ for id_ in found if id_ not in moved]
@@ -245,11 +244,6 @@ class Writer:
         if noted != self._journal or not self._layout.journal.exists():
             self._journal = noted
             write_journal(self._layout, noted)
-
-    def _files_of(self, window: Window) -> list[Path]:
-        first = self._grain.partition_of(window.start) if window.start else ""
-        last = self._grain.partition_of(window.end) if window.end else "~"
-        return [path for name, path in self._layout.partitions().items() if first <= name <= last]
 
     def _stored(self, arriving: pa.Table) -> dict[str, str]:
         """Find the arriving ids that the lake holds: an id has one row, whatever time it comes back with."""

@@ -8,18 +8,21 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
+import pyarrow.compute as pc
 
 from auditframe.client import Filters
 from auditframe.errors import ApiError, AuthError
 from auditframe.fingerprints import Fingerprints
 from auditframe.flatten import flatten_texts
-from auditframe.lake.merge import instants
+from auditframe.lake.merge import inside
 from auditframe.parallel import side_by_side
 from auditframe.snapshot._plan import halves, is_troubled
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
     from datetime import datetime
+
+    import pyarrow as pa
 
     from auditframe.client import Client, Fetched, Scope
     from auditframe.flatten import Flattened
@@ -210,18 +213,19 @@ class _Reading:
         """Return the pages since the last piece."""
         texts, self._events, self._held = self._events, [], 0
         events = flatten_texts(texts, scope=_scope(self._walk), seen_at=self._received_at)
-        self._reach(instants(events.events, "effective_at"))
+        self._reach(events.events)
         is_all = self._walk.is_whole and not self._is_resumed
         return Piece(self._walk, events, self._ids, is_all)
 
-    def _reach(self, times: list[datetime]) -> None:
+    def _reach(self, events: pa.Table) -> None:
         walk = self._walk
-        inside = [time for time in times if time in walk.window]
+        own = inside(events.select(["effective_at"]), walk.window)
+        ends = [end.as_py() for end in (pc.min(own["effective_at"]), pc.max(own["effective_at"]))]
         self._walk = msgspec.structs.replace(
             walk,
-            outside=walk.outside + len(times) - len(inside),
-            oldest_at=min(filter(None, (walk.oldest_at, *inside)), default=None),
-            newest_at=max(filter(None, (walk.newest_at, *inside)), default=None),
+            outside=walk.outside + len(events) - len(own),
+            oldest_at=min(filter(None, (walk.oldest_at, *ends)), default=None),
+            newest_at=max(filter(None, (walk.newest_at, *ends)), default=None),
         )
 
 
