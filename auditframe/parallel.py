@@ -25,20 +25,30 @@ _PATIENCE_S = 3.0
 
 _POLL_S = 0.1  # how soon either side notices that the other, or somebody else, wants no more
 
+_LINGER_S = 0.005
+"""How long to wait for an item that is ready to join those that have come [s]: it needs this thread to let go."""
 
-def side_by_side(sources: Iterable[Callable[[], Iterator[T]]], *, workers: int, stop: threading.Event) -> Iterator[T]:
+
+def side_by_side(
+    sources: Iterable[Callable[[], Iterator[T]]],
+    *,
+    workers: int,
+    stop: threading.Event,
+    are_enough: Callable[[list[T]], bool] = bool,
+) -> Iterator[list[T]]:
     """Run iterators on threads, so many at a time, and yield what they yield as it comes.
 
     Args:
         sources: Each begins an iterator; they are begun in their order.
         workers: How many run at once.
         stop: Set when the first one fails, or when nobody wants more; an iterator that sees it may end early.
+        are_enough: Whether items are yielded without waiting for those that are ready, too.
 
     Yields:
-        The items; those of one source in its order. When a source raises, or the user does, what the others have at
-        hand comes first, then the error is raised.
+        Items that have come, at least one and at most one for each worker; those of one source in its order. When a
+        source raises, or the user does, what the others have at hand comes first, then the error is raised.
     """
-    crew: _Crew[T] = _Crew(sources, workers=workers, stop=stop)
+    crew: _Crew[T] = _Crew(sources, workers=workers, stop=stop, are_enough=are_enough)
     try:
         yield from crew.items()
     except KeyboardInterrupt:
@@ -84,34 +94,56 @@ class _Ended:
 class _Crew(Generic[T]):
     """Threads that take sources from one list and put items into one queue."""
 
-    def __init__(self, sources: Iterable[Callable[[], Iterator[T]]], *, workers: int, stop: threading.Event) -> None:
+    def __init__(
+        self,
+        sources: Iterable[Callable[[], Iterator[T]]],
+        *,
+        workers: int,
+        stop: threading.Event,
+        are_enough: Callable[[list[T]], bool],
+    ) -> None:
         self.failure: BaseException | None = None
         self._sources = iter(sources)
         self._lock = threading.Lock()
         self._queue: queue.Queue[T | _Ended] = queue.Queue(_ROOM)
         self._stop = stop
         self._dismissed = threading.Event()
-        self._busy = workers
+        self._workers = self._busy = workers
+        self._come: list[T] = []
+        self._are_enough = are_enough
         # A request that never ends must not hold up the end of the process.
         for number in range(workers):
             threading.Thread(target=self._work, name=f"auditframe-{number}", daemon=True).start()
 
-    def items(self) -> Iterator[T]:
+    def items(self) -> Iterator[list[T]]:
         """Yield items until every thread has ended, or, once they are to stop, has had the time to."""
         deadline_s = math.inf
         while self._busy:
             if self._stop.is_set():
                 deadline_s = min(deadline_s, time.monotonic() + _PATIENCE_S)
-            try:
-                item = self._queue.get(timeout=_POLL_S)
-            except queue.Empty:
-                if time.monotonic() >= deadline_s:
-                    return
-                continue
-            if isinstance(item, _Ended):
-                self._busy -= 1
-            else:
-                yield item
+            is_due = not self._take_one()
+            if is_due and not self._come and time.monotonic() >= deadline_s:
+                return
+            if self._come and (is_due or len(self._come) >= self._workers or self._are_enough(self._come)):
+                yield self._handed_over()
+        if self._come:
+            yield self._handed_over()
+
+    def _take_one(self) -> bool:
+        """Wait for an item, and shortly where others have come; say whether there was one, or the end of a thread."""
+        try:
+            item = self._queue.get(timeout=_LINGER_S if self._come else _POLL_S)
+        except queue.Empty:
+            return False
+        if isinstance(item, _Ended):
+            self._busy -= 1
+        else:
+            self._come.append(item)
+        return True
+
+    def _handed_over(self) -> list[T]:
+        come, self._come = self._come, []
+        return come
 
     def dismiss(self) -> None:
         """Let the threads end; nobody takes their items any more."""

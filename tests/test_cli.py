@@ -152,7 +152,7 @@ def test_progress_goes_to_stderr_and_not_more_than_some_lines(tmp_path: Path) ->
 
     assert done.stdout == ""
     assert "4 of 4 windows read, 300 new events" in done.stderr.splitlines()
-    assert len(done.stderr.splitlines()) == 4 + 2
+    assert len(done.stderr.splitlines()) <= 4 + 2
 
 
 def test_a_quiet_snapshot_says_nothing(tmp_path: Path) -> None:
@@ -229,7 +229,7 @@ def test_ctrl_c_keeps_what_came_and_exits_with_3(tmp_path: Path) -> None:
         rest = snapshot.stderr.read()
         code = snapshot.wait(30)
 
-    assert re.match("[01] of 4 windows read, ", first)
+    assert re.match("[0-3] of 4 windows read, ", first)
     assert (code, "It was stopped by hand." in rest) == (3, True)
     assert 0 < len(Lake(tmp_path / "lake").to_arrow()) < len(many)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
 import time
 import weakref
@@ -13,23 +14,46 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from auditframe import parallel
 from auditframe.parallel import ahead, side_by_side, spread
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 def counting(name: int, items: int) -> Iterator[tuple[int, int]]:
     yield from ((name, number) for number in range(items))
 
 
-@given(st.lists(st.integers(0, 5), max_size=9), st.integers(1, 4))
-def test_every_item_comes_once_and_those_of_one_source_in_order(sizes: list[int], workers: int) -> None:
-    sources = [partial(counting, name, size) for name, size in enumerate(sizes)]
-    items = list(side_by_side(sources, workers=workers, stop=threading.Event()))
+def never(_: object) -> bool:
+    return False
 
+
+@given(st.lists(st.integers(0, 5), max_size=9), st.integers(1, 4), st.sampled_from([bool, never]))
+def test_every_item_comes_once_and_those_of_one_source_in_order(
+    sizes: list[int], workers: int, are_enough: Callable[[object], bool]
+) -> None:
+    sources = [partial(counting, name, size) for name, size in enumerate(sizes)]
+    together = list(side_by_side(sources, workers=workers, stop=threading.Event(), are_enough=are_enough))
+    items = list(itertools.chain.from_iterable(together))
+
+    assert all(0 < len(come) <= workers for come in together)
     assert sorted(items) == [(name, number) for name, size in enumerate(sizes) for number in range(size)]
     assert all([n for m, n in items if m == name] == list(range(size)) for name, size in enumerate(sizes))
+
+
+def test_items_that_are_ready_come_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "_LINGER_S", 20.0)  # on a busy machine, too
+    meeting = threading.Barrier(3, timeout=20)
+
+    def source(number: int) -> Iterator[int]:
+        meeting.wait()
+        yield number
+
+    sources = [partial(source, number) for number in range(3)]
+    together = list(side_by_side(sources, workers=3, stop=threading.Event(), are_enough=never))
+
+    assert [sorted(come) for come in together] == [[0, 1, 2]]
 
 
 def test_so_many_run_at_once_and_no_more() -> None:
@@ -47,7 +71,7 @@ def test_so_many_run_at_once_and_no_more() -> None:
             running -= 1
         yield 1
 
-    assert sum(side_by_side([source] * 9, workers=3, stop=threading.Event())) == 9
+    assert list(side_by_side([source] * 9, workers=3, stop=threading.Event())) == [[1]] * 9
     assert most == 3
 
 
@@ -66,7 +90,7 @@ def test_what_arrived_comes_before_the_failure_and_nothing_new_is_begun() -> Non
     with pytest.raises(ValueError, match="two"):
         next(items)
 
-    assert taken == [0, 1, 2]
+    assert taken == [[0], [1], [2]]
     assert begun == [0, 1, 2]
     assert stop.is_set()
 
@@ -95,7 +119,7 @@ def test_nobody_runs_far_ahead_of_who_takes_the_items() -> None:
 
     items = side_by_side([source] * 3, workers=3, stop=threading.Event())
     most = 0
-    for taken, _ in enumerate(items, start=1):
+    for taken, _ in enumerate(itertools.chain.from_iterable(items), start=1):
         time.sleep(0.005)
         most = max(most, len(made) - taken)
 

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from auditframe.catalogue import lookup
 from auditframe.flatten._convert import CONVERT, MISMATCH, are_plain
 from auditframe.pages import REFUSALS, parse_value
-from auditframe.schema import COLUMNS, Column, arrow_schema
+from auditframe.schema import COLUMNS, Column
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 _MICROSECONDS = 1_000_000
 _MOST_BYTES = 2**31 - 1  # that one Arrow array of texts can hold
-_WALKED = frozenset({dict, list, type(None)})
+_PLAIN = frozenset({dict, type(None)})
+_WALKED = frozenset({*_PLAIN, list})
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ _OF_ONE_TYPE = _tree()
 _OF_ANY_TYPE = _OF_ONE_TYPE.pop("*")
 _ACTOR, _PROJECT = _OF_ONE_TYPE.pop("actor"), _OF_ONE_TYPE.pop("project")
 _EXPLODED = ["actor_kind", *(column.name for column in COLUMNS if any(len(steps) > 1 for steps in column.steps))]
+_TYPES: dict[str, Any] = {column.name: column.type for column in COLUMNS}
 _as_values = msgspec.json.Decoder(list[Any])
 
 
@@ -206,6 +208,8 @@ def _under(key: str, values: list[Any], kinds: Collection[type]) -> list[Any]:
     """Return what each value has under a key; a list has a list, with None where an element has nothing."""
     if kinds == {dict}:
         return [value.get(key) for value in values]
+    if _PLAIN.issuperset(kinds):
+        return [None if value is None else value.get(key) for value in values]
     return [
         [_member(element, key) for element in value] if type(value) is list else _member(value, key) for value in values
     ]
@@ -242,18 +246,17 @@ def _first(ways: list[tuple[int, list[Any]]]) -> list[Any]:
 
 
 def _column(name: str, parts: Sequence[tuple[_Slices, list[Any]]], length: int) -> _Values:
-    """Put the distinct values of all parts one after the other and take the one of each row."""
-    type_ = arrow_schema().field(name).type
+    """Put the distinct values of all parts one after the other, null last, and take the one of each row."""
     values = [value for _, of_some in parts for value in of_some]
     if not values:
-        missing: _Values = pa.nulls(length, type_)
+        missing: _Values = pa.nulls(length, _TYPES[name])
         return missing
-    place_of_row = np.full(length, -1, np.int32)
+    place_of_row = np.full(length, len(values), np.int32)
     offset = 0
     for slices, of_some in parts:
         place_of_row[slices.rows] = slices.codes + offset
         offset += len(of_some)
-    return _take(pa.array(values, type_), pa.array(place_of_row, mask=place_of_row < 0))
+    return _take(pa.array([*values, None], _TYPES[name]), pa.array(place_of_row))
 
 
 def _actor_kind(actor: Any) -> str | None:

@@ -129,7 +129,7 @@ def snapshot(  # noqa: PLR0913 - what a run may be asked for
         workers: How many windows are read side by side; they share one rate of requests.
         max_pages: How many pages to read at most, at least 1; None for no such bound.
         max_seconds: How long to go on [s]; requests under way then have 3 s more. None for no such bound.
-        progress: Called after each piece that was merged.
+        progress: Called each time that events were merged.
 
     Returns:
         The counts. Run again, a snapshot reads the overlap again and adds only what is new.
@@ -214,8 +214,8 @@ def _positive(bound: T | None, name: str) -> T | None:
     return bound
 
 
-def _first(arriving: Iterator[Piece | Restart], budget: Budget, passes: Passes) -> list[Piece | Restart]:
-    """Return the first piece.
+def _first(arriving: Iterator[list[Piece | Restart]], budget: Budget, passes: Passes) -> list[list[Piece | Restart]]:
+    """Return what comes first.
 
     Raises:
         SnapshotInterrupted: A rate limit, or a bound, let none come.
@@ -232,17 +232,17 @@ def _first(arriving: Iterator[Piece | Restart], budget: Budget, passes: Passes) 
 
 def _merge_all(
     writer: Writer,
-    arriving: Iterable[Piece | Restart],
+    arriving: Iterable[list[Piece | Restart]],
     passes: Passes,
     progress: Callable[[Progress], None],
 ) -> Failure | None:
-    """Merge piece by piece; return what stopped it, so that what arrived can be committed first."""
+    """Merge what arrives; return what stopped it, so that what came before can be committed first."""
     try:
-        for piece in arriving:
-            passes.take(piece, writer)
-            done, total = passes.windows_done, passes.windows_total
-            scope: Scope = "tenant" if piece.walk.scope == "tenant" else "organization"
-            progress(Progress(scope, piece.walk.window, done, total, new=writer.counts.new))
+        for pieces in arriving:
+            passes.take(pieces, writer)
+            walk, done, total = pieces[-1].walk, passes.windows_done, passes.windows_total
+            scope: Scope = "tenant" if walk.scope == "tenant" else "organization"
+            progress(Progress(scope, walk.window, done, total, new=writer.counts.new))
     except (ApiError, KeyboardInterrupt) as failure:
         return failure
     return None

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from auditframe.flatten import join_flattened
 from auditframe.lake.account import collected
 from auditframe.lake.records import Span
 from auditframe.snapshot._plan import in_turn
@@ -13,7 +14,7 @@ from auditframe.snapshot._reading import Permission, Restart
 from auditframe.window import union
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from auditframe.client import Scope
     from auditframe.lake.journal import Walk
@@ -70,17 +71,32 @@ class Passes:
             for scope, plan in self._plans.items()
         }
 
-    def take(self, piece: Piece | Restart, writer: Writer) -> None:
-        """Merge a piece into the lake, then put down how far its window is read."""
-        if isinstance(piece, Restart):
-            self._total[piece.walk.scope] += len(piece.parts) - 1
-            writer.note(*piece.parts, instead_of=piece.walk)
+    def take(self, arrived: Iterable[Piece | Restart], writer: Writer) -> None:
+        """Merge pieces into the lake, then put down how far their windows are read."""
+        pieces: list[Piece] = []
+        for each in arrived:
+            if isinstance(each, Restart):
+                self._merge(pieces, writer)
+                self._restart(each, writer)
+                pieces = []
+            else:
+                pieces.append(each)
+        self._merge(pieces, writer)
+
+    def _restart(self, restart: Restart, writer: Writer) -> None:
+        self._total[restart.walk.scope] += len(restart.parts) - 1
+        writer.note(*restart.parts, instead_of=restart.walk)
+
+    def _merge(self, pieces: Sequence[Piece], writer: Writer) -> None:
+        if not pieces:
             return
         writer.note()
-        writer.add(piece.events)
-        walk = _with_what_is_gone(piece, writer)
-        self._came[walk.scope][walk.window] = walk
-        writer.note(walk)
+        writer.add(join_flattened(piece.events for piece in pieces))
+        last = {(piece.walk.scope, piece.walk.window): piece for piece in pieces}
+        walks = [_with_what_is_gone(piece, writer) for piece in last.values()]
+        for walk in walks:
+            self._came[walk.scope][walk.window] = walk
+        writer.note(*walks)
 
     def collected(self) -> list[Collected]:
         """Return what the ledger says of each pass."""

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from auditframe.lake.journal import Walk
     from auditframe.snapshot._budget import Budget
 
+_MANY_EVENTS = 10_000
+"""How many events are merged together at most, unless one piece has more, or the last one brings more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Piece:
@@ -81,11 +84,15 @@ class Reader:
         # One thread for all: Arrow keeps a good part of what each thread once had, and they would take turns anyway.
         self._flattening = ThreadPoolExecutor(1, thread_name_prefix="auditframe-flatten")
 
-    def pieces(self, walks: Iterable[Walk]) -> Generator[Piece | Restart, None, None]:
-        """Read windows in their order, so many side by side, and yield pieces as they come; closed, its threads end."""
+    def pieces(self, walks: Iterable[Walk]) -> Generator[list[Piece | Restart], None, None]:
+        """Read windows in their order, so many side by side, and yield pieces as they come; closed, its threads end.
+
+        Small ones that are there at once come together: merging costs more for each time than for each event.
+        """
         sources = (partial(self._read_window, walk) for walk in walks)
+        stop = self._budget.stop
         try:
-            yield from side_by_side(sources, workers=self._workers, stop=self._budget.stop)
+            yield from side_by_side(sources, workers=self._workers, stop=stop, are_enough=_are_many)
         finally:
             self._flattening.shutdown(wait=False)
 
@@ -227,6 +234,10 @@ class _Reading:
             oldest_at=min(filter(None, (walk.oldest_at, *ends)), default=None),
             newest_at=max(filter(None, (walk.newest_at, *ends)), default=None),
         )
+
+
+def _are_many(pieces: Iterable[Piece | Restart]) -> bool:
+    return sum(len(piece.events.events) for piece in pieces if isinstance(piece, Piece)) >= _MANY_EVENTS
 
 
 def _scope(walk: Walk) -> Scope:
