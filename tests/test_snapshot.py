@@ -11,14 +11,20 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 import auditframe as af
 from auditframe.client import Retry
 from auditframe.emulator import Behaviour, Emulator, Fault, RateLimit
 from auditframe.errors import AuthError, LakeError, NetworkError, SnapshotInterrupted, WindowError
+from auditframe.fingerprints import Fingerprints
+from auditframe.flatten import flatten_events
+from auditframe.lake.journal import Walk
 from auditframe.lake.records import Counts, Entry
 from auditframe.snapshot import _plan
-from auditframe.snapshot._plan import MOST_OVERLAP, OVERLAP, overlap_after, plan_windows
+from auditframe.snapshot._passes import Passes
+from auditframe.snapshot._plan import MOST_OVERLAP, OVERLAP, Plan, overlap_after, plan_windows
+from auditframe.snapshot._reading import Piece, Restart
 from auditframe.window import ALWAYS, Window, union
 from tests.conftest import HASTY, KEY, connected
 
@@ -144,6 +150,32 @@ def test_coverage_ends_where_an_outage_began_and_gaps_are_read_next(organization
 
     af.snapshot(lake, connected(Emulator(organization.events)), end="2026-11-01")
     assert lake.coverage("organization") == (Window(_time(START), _time("2026-11-01")),)
+
+
+def test_pieces_that_arrive_together_are_put_down_in_their_order(lake: af.Lake) -> None:
+    walk = Walk(scope="organization", start=_time("2026-11-01"), end=_time("2026-11-03"), asked_at=NOW, number=0)
+    parts = tuple(
+        replace(walk, start=_time(start), end=_time(end))
+        for start, end in (("2026-11-01", "2026-11-02"), ("2026-11-02", "2026-11-03"))
+    )
+    passes = Passes({"organization": Plan(begun=(), new=(walk,), again=(), troubled=())})
+    arrived: list[Piece | Restart] = [
+        _piece(replace(walk, pages=1), "first"),
+        Restart(walk, parts),
+        _piece(replace(parts[0], pages=1), "second"),
+        _piece(replace(parts[0], pages=2, is_whole=True), "third"),
+    ]
+    with lake.writer() as writer:
+        passes.take(arrived, writer)
+
+        assert [left.window for left in writer.walks()] == [parts[1].window]
+        assert (passes.windows_done, passes.windows_total) == (1, 2)
+        assert writer.counts.new == 3
+
+
+def _piece(walk: Walk, id_: str) -> Piece:
+    event = {"id": id_, "type": "login.failed", "effective_at": _at("2026-11-01T12:00:00Z")}
+    return Piece(walk, flatten_events([event], scope=walk.scope), Fingerprints(), is_all=False)
 
 
 def test_a_stop_by_hand_keeps_what_arrived(organization: Sample, lake: af.Lake) -> None:

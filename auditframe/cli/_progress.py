@@ -23,7 +23,7 @@ LINES = 10
 
 @contextlib.contextmanager
 def shown_progress() -> Iterator[Callable[[Progress], None]]:
-    """Yield what a snapshot calls after each piece."""
+    """Yield what a snapshot calls each time that events were merged."""
     if is_quiet():
         yield lambda _: None
     elif sys.stderr.isatty():
