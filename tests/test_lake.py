@@ -8,14 +8,15 @@ import os
 import re
 import shutil
 import stat
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 import msgspec
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from auditframe.errors import (
@@ -30,10 +31,11 @@ from auditframe.errors import (
 from auditframe.flatten import Flattened, flatten_events, flatten_texts
 from auditframe.lake import Lake
 from auditframe.lake.layout import Layout
-from auditframe.lake.merge import texts
+from auditframe.lake.merge import inside, instants, texts
 from auditframe.lake.merkle import merkle_root
 from auditframe.lake.quarantine import read_quarantine
 from auditframe.schema import arrow_schema
+from auditframe.window import EPOCH, Window
 from tests.soak import IS_SOAK
 
 if TYPE_CHECKING:
@@ -557,3 +559,36 @@ def test_a_folder_that_cannot_be_read_is_not_taken_for_an_empty_one(
 def test_the_coverage_of_a_scope_that_there_is_not_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(LakeError, match=r"There is no scope 'org'\."):
         Lake(tmp_path / "lake").coverage("org")
+
+
+moments = st.datetimes(datetime(1969, 12, 1), datetime(1970, 2, 1), timezones=st.just(UTC))  # noqa: DTZ001
+
+
+def times(*microseconds: int) -> pa.Table:
+    column = pa.array(microseconds, pa.int64()).cast(pa.timestamp("us", tz="UTC"))
+    return pa.table({"effective_at": column})
+
+
+def of(instant: datetime) -> int:
+    return (instant - EPOCH) // timedelta(microseconds=1)
+
+
+@given(st.lists(moments))
+def test_instants_come_as_they_stand(those: list[datetime]) -> None:
+    assert instants(times(*map(of, those)), "effective_at") == those
+
+
+@pytest.mark.parametrize("microseconds", [-(10**17), 10**18])
+def test_an_instant_that_no_calendar_holds_is_no_gap_in_a_list(microseconds: int) -> None:
+    with pytest.raises(OverflowError):
+        instants(times(0, microseconds), "effective_at")
+
+
+@given(st.lists(moments), st.none() | moments, st.none() | moments)
+def test_the_rows_of_a_window_are_those_whose_time_it_holds(
+    those: list[datetime], start: datetime | None, end: datetime | None
+) -> None:
+    assume(start is None or end is None or start < end)
+    window = Window(start, end)
+
+    assert instants(inside(times(*map(of, those)), window), "effective_at") == [at for at in those if at in window]

@@ -11,7 +11,7 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 import auditframe as af
@@ -22,6 +22,7 @@ from auditframe.flatten import Flattened, flatten_events
 from auditframe.lake.layout import GRAINS, MONTH, Grain
 from auditframe.lake.merge import texts
 from auditframe.reports import REGISTRY
+from auditframe.window import ALWAYS, Window, parse_window
 from tests.conftest import connected
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from auditframe.sample import Sample
+
+moments = st.datetimes(timezones=st.just(UTC))
 
 EDGES = (
     "2026-01-31T23:59:59",
@@ -66,7 +69,7 @@ def by_partition(files: Mapping[str, Path]) -> dict[str, list[str]]:
     return {name: texts(pq.ParquetFile(path).read(["id"]), "id") for name, path in files.items()}
 
 
-@given(st.datetimes(timezones=st.just(UTC)), st.sampled_from(list(GRAINS.values())))
+@given(moments, st.sampled_from(list(GRAINS.values())))
 def test_a_partition_is_named_for_its_time_and_names_sort_as_times_do(when: datetime, grain: Grain) -> None:
     name = grain.partition_of(when)
 
@@ -74,6 +77,24 @@ def test_a_partition_is_named_for_its_time_and_names_sort_as_times_do(when: date
     assert grain.named_by(grain.folder(name)) == name
     assert when.isoformat().startswith(name)
     assert not next(other for other in GRAINS.values() if other is not grain).is_partition(name)
+
+
+@example(at("0001-01-01"), at("0001-01-01"), at("0001-01-02"), MONTH)
+@given(moments, moments, moments, st.sampled_from(list(GRAINS.values())))
+def test_what_a_window_holds_stands_between_its_bounds(
+    when: datetime, one: datetime, other: datetime, grain: Grain
+) -> None:
+    assume(one != other)
+    for window in (Window(min(one, other), max(one, other)), Window(one, None), Window(None, one), ALWAYS):
+        first, last = grain.bounds(window)
+
+        assert when not in window or first <= grain.partition_of(when) <= last
+        assert window.start is None or first == grain.partition_of(window.start)
+        assert window.end is None or last <= grain.partition_of(window.end)
+
+
+def test_a_window_that_ends_at_midnight_reaches_into_no_further_day() -> None:
+    assert GRAINS["day"].bounds(parse_window("2026-01-30", "2026-02-01")) == ("2026-01-30", "2026-01-31")
 
 
 @pytest.mark.parametrize("name", ["2026-1", "2026-13", "2026", "202601", "2026-01-01", "", "2026-01\n", "foo"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,7 +15,6 @@ from auditframe.lake.faults import UNREADABLE, cause, names_in, read_regular
 from auditframe.window import ALWAYS
 
 if TYPE_CHECKING:
-    from datetime import datetime
     from pathlib import Path
 
     from auditframe.window import Window
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 1
 EVENTS_FILE = "events.parquet"
 _FIRST_DAY = "0001-01-01"
+_LEAST_END = datetime.min.replace(tzinfo=UTC) + timedelta.resolution  # before the year 1 there is no instant
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Grain:
     def bounds(self, window: Window) -> tuple[str, str]:
         """Return the least and the greatest name that a partition with events of a window can have."""
         first = self.partition_of(window.start) if window.start else ""
-        last = self.partition_of(window.end - timedelta.resolution) if window.end else "~"
+        last = self.partition_of(max(window.end, _LEAST_END) - timedelta.resolution) if window.end else "~"
         return first, last
 
     def partitions_of(self, events: pa.Table) -> dict[str, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import TYPE_CHECKING, Literal
 
@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from auditframe.flatten import Quarantined
+from auditframe.window import EPOCH
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,9 +68,14 @@ def texts(events: pa.Table, column: str) -> list[str]:
 
 
 def instants(events: pa.Table, column: str) -> list[datetime]:
-    """Return a column of instants that has no nulls as a list, in row order."""
-    naive = events[column].cast(pa.timestamp("us")).to_numpy().tolist()  # Arrow looks the zone up for each value
-    return [value.replace(tzinfo=UTC) for value in naive if isinstance(value, datetime)]
+    """Return a column of instants that has no nulls as a list, in row order.
+
+    Raises:
+        OverflowError: A value lies outside of the years 1 to 9999, as none that a lake wrote does.
+    """
+    # Arrow's own way to datetimes looks the zone up for each value.
+    microseconds = events[column].cast(pa.timestamp("us")).cast(pa.int64()).to_pylist()
+    return [EPOCH + timedelta(microseconds=value) for value in microseconds if value is not None]
 
 
 def inside(events: pa.Table, window: Window) -> pa.Table:
