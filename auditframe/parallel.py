@@ -35,7 +35,7 @@ def side_by_side(
     workers: int,
     stop: threading.Event,
     are_enough: Callable[[list[T]], bool] = bool,
-) -> Iterator[list[T]]:
+) -> Generator[list[T], None, None]:
     """Run iterators on threads, so many at a time, and yield what they yield as it comes.
 
     Args:

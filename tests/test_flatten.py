@@ -12,8 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditframe.flatten import BODIES_PER_BATCH, _columns, flatten, flatten_events, flatten_texts
-from auditframe.flatten._place import place
+from auditframe.flatten import (
+    BODIES_PER_BATCH,
+    _columns,
+    flatten,
+    flatten_events,
+    flatten_texts,
+    in_columns,
+    join_flattened,
+    place,
+)
 from auditframe.schema import COLUMN_NAMES, arrow_schema
 
 if TYPE_CHECKING:
@@ -335,7 +343,18 @@ def test_no_repr_shows_what_an_event_holds() -> None:
 
     assert (len(flattened.events), len(flattened.quarantine)) == (2, 1)
     assert "It has no 'type'." in repr(flattened)
-    assert "t0p" not in repr(flattened) + repr(place(texts)[0])
+    assert "t0p" not in repr(flattened) + repr(place(texts)) + repr(place(texts).rows)
+
+
+def test_what_came_at_several_times_is_in_columns_as_if_each_were_flattened_alone() -> None:
+    kinds = [b"[]", *(json.dumps(event(id=f"e{number}", s=[number])).encode() for number in range(5))]
+    times = [datetime(2026, 11, day, tzinfo=UTC) for day in (1, 2, 3)]
+    arrivals = [(kinds[:3], "tenant", times[0]), ([], "tenant", times[1]), (kinds[2:] + kinds[:1], None, times[2])]
+    together = in_columns([place(texts, scope=scope, seen_at=seen_at) for texts, scope, seen_at in arrivals])
+    alone = join_flattened(flatten_texts(texts, scope=scope, seen_at=seen_at) for texts, scope, seen_at in arrivals)
+
+    assert together == alone
+    assert [item.seen_at for item in together.quarantine] == [times[0], times[2]]
 
 
 def test_provenance_is_what_the_caller_says_and_else_null() -> None:

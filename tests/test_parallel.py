@@ -100,7 +100,7 @@ def test_who_wants_no_more_does_not_leave_threads_behind() -> None:
     before = threading.active_count()
     items = side_by_side([partial(counting, 0, 1_000_000)], workers=2, stop=stop)
     next(items)
-    items.close()  # type: ignore[attr-defined]  # it is a generator
+    items.close()
     for thread in threading.enumerate():
         if thread.name.startswith("auditframe-"):
             thread.join(20)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -18,13 +19,13 @@ from auditframe.client import Retry
 from auditframe.emulator import Behaviour, Emulator, Fault, RateLimit
 from auditframe.errors import AuthError, LakeError, NetworkError, SnapshotInterrupted, WindowError
 from auditframe.fingerprints import Fingerprints
-from auditframe.flatten import flatten_events
+from auditframe.flatten import place
 from auditframe.lake.journal import Walk
 from auditframe.lake.records import Counts, Entry
 from auditframe.snapshot import _plan
 from auditframe.snapshot._passes import Passes
 from auditframe.snapshot._plan import MOST_OVERLAP, OVERLAP, Plan, overlap_after, plan_windows
-from auditframe.snapshot._reading import Piece, Restart
+from auditframe.snapshot._reading import Piece, Reach, Restart
 from auditframe.window import ALWAYS, Window, union
 from tests.conftest import HASTY, KEY, connected
 
@@ -175,7 +176,7 @@ def test_pieces_that_arrive_together_are_put_down_in_their_order(lake: af.Lake) 
 
 def _piece(walk: Walk, id_: str) -> Piece:
     event = {"id": id_, "type": "login.failed", "effective_at": _at("2026-11-01T12:00:00Z")}
-    return Piece(walk, flatten_events([event], scope=walk.scope), Fingerprints(), is_all=False)
+    return Piece(walk, place([json.dumps(event).encode()], scope=walk.scope), Reach(walk), Fingerprints(), is_all=False)
 
 
 def test_a_stop_by_hand_keeps_what_arrived(organization: Sample, lake: af.Lake) -> None:

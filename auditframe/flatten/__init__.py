@@ -11,24 +11,37 @@ import gc
 import itertools
 import json
 from collections import Counter
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 
 from auditframe.flatten._columns import columns_of
-from auditframe.flatten._place import Quarantined, place
+from auditframe.flatten._place import Placed, Quarantined, place
 from auditframe.pages import parse_page
 from auditframe.schema import COLUMNS, arrow_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     import pandas as pd
 
-__all__ = ["Flattened", "Quarantined", "flatten", "flatten_events", "flatten_texts", "join_flattened"]
+__all__ = [
+    "Flattened",
+    "Placed",
+    "Quarantined",
+    "flatten",
+    "flatten_events",
+    "flatten_texts",
+    "in_columns",
+    "join_flattened",
+    "place",
+]
+
+T = TypeVar("T")
 
 BODIES_PER_BATCH = 500
 """How many bodies become columns at once: bounds the memory beside the output."""
@@ -94,16 +107,23 @@ def flatten_events(
 
 def flatten_texts(events: Iterable[bytes], *, scope: str | None = None, seen_at: datetime | None = None) -> Flattened:
     """Flatten the JSON texts of events, as `pages.parse_page` cuts them, in one batch."""
+    with _without_collector():
+        return in_columns([place(events, scope=scope, seen_at=seen_at)])
+
+
+def in_columns(arrived: Sequence[Placed]) -> Flattened:
+    """Flatten what was placed, in one batch: columns of few events cost little less than those of many."""
     drift: Counter[str] = Counter()
     with _without_collector():
-        rows, raws, unplaced = place(events)
+        rows, raws = _all(placed.rows for placed in arrived), _all(placed.raws for placed in arrived)
         columns = columns_of(rows, raws, drift)
-    columns["scope"] = pa.repeat(pa.scalar(scope, pa.string()), len(rows))
-    columns["first_seen_at"] = pa.repeat(pa.scalar(seen_at, pa.timestamp("us", tz="UTC")), len(rows))
+    places = pa.array(np.repeat(np.arange(len(arrived)), [len(placed.rows) for placed in arrived]), pa.int64())
+    columns["scope"] = pa.array([placed.scope for placed in arrived], pa.string()).take(places)
+    seen_at = pa.array([placed.seen_at for placed in arrived], pa.timestamp("us", tz="UTC"))
+    columns["first_seen_at"] = seen_at.take(places)
     columns["snapshot"] = pa.nulls(len(rows), pa.int64())
     table = pa.table([columns[column.name] for column in COLUMNS], schema=arrow_schema())
-    quarantine = (replace(item, scope=scope, seen_at=seen_at) for item in unplaced)
-    return Flattened(table, tuple(quarantine), dict(drift))
+    return Flattened(table, tuple(_all(placed.quarantine for placed in arrived)), dict(drift))
 
 
 def join_flattened(parts: Iterable[Flattened]) -> Flattened:
@@ -117,6 +137,10 @@ def join_flattened(parts: Iterable[Flattened]) -> Flattened:
         tuple(item for part in parts for item in part.quarantine),
         dict(drift),
     )
+
+
+def _all(parts: Iterable[Iterable[T]]) -> list[T]:
+    return list(itertools.chain.from_iterable(parts))
 
 
 @contextlib.contextmanager

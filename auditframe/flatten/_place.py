@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING, Any
@@ -49,6 +49,25 @@ class Quarantined:
         return EventError(f"Event {event}: {self.reason}", event_id=self.event_id, field=self.field)
 
 
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Events that came together, cut at the keys that columns read.
+
+    Attributes:
+        rows: Those that have a place, in the given order.
+        raws: The text of each, byte for byte.
+        quarantine: Those that have none, in the given order.
+        scope: The pass that brought them; None when nobody said.
+        seen_at: When they arrived; None when nobody said.
+    """
+
+    rows: list[Row] = field(repr=False)
+    raws: list[bytes] = field(repr=False)
+    quarantine: list[Quarantined]
+    scope: str | None
+    seen_at: datetime | None
+
+
 class Row(msgspec.Struct, gc=False):
     """A placeable event, cut at the keys that columns read.
 
@@ -86,11 +105,13 @@ def _known(type_: str) -> Any:
 _as_known: msgspec.json.Decoder[Row] = msgspec.json.Decoder(reduce(or_, map(_known, catalogue())))
 
 
-def place(texts: Iterable[bytes]) -> tuple[list[Row], list[bytes], list[Quarantined]]:
-    """Cut events at the keys that columns read.
+def place(texts: Iterable[bytes], *, scope: str | None = None, seen_at: datetime | None = None) -> Placed:
+    """Cut the JSON texts of events, as `pages.parse_page` cuts them, at the keys that columns read.
 
-    Returns:
-        The rows, the text of each, and what has no place; each in the given order.
+    Args:
+        texts: Each the text of one event.
+        scope: The pass that brought them.
+        seen_at: When they arrived, aware.
     """
     rows: list[Row] = []
     raws: list[bytes] = []
@@ -103,11 +124,11 @@ def place(texts: Iterable[bytes]) -> tuple[list[Row], list[bytes], list[Quaranti
             is_placed = False  # a type nobody listed, or a quirk, or no place at all
         placed = row if is_placed else _place(text)
         if isinstance(placed, Quarantined):
-            quarantine.append(placed)
+            quarantine.append(replace(placed, scope=scope, seen_at=seen_at))
             continue
         rows.append(placed)
         raws.append(text)
-    return rows, raws, quarantine
+    return Placed(rows, raws, quarantine, scope, seen_at)
 
 
 def _place(text: bytes) -> Row | Quarantined:

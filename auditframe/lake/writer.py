@@ -162,9 +162,11 @@ class Writer:
 
         An event that came again with a time outside the window is a mutation, and not missing.
         """
-        moved = {id_ for id_, at in self._mutated if at not in window}
         numbers = [entry.number for entry in self.entries if entry.kind == "snapshot" or entry.collected]
+        if not numbers:
+            return []
         snapshots = pa.array(numbers, pa.int64())
+        moved = {id_ for id_, at in self._mutated if at not in window}
         found: list[str] = []
         for path in self._layout.partitions(window).values():
             rows = inside(read_partition(path, path=path, columns=_NAMES_OF_WALKS), window)

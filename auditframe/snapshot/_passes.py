@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from auditframe.flatten import join_flattened
+from auditframe.flatten import in_columns
 from auditframe.lake.account import collected
 from auditframe.lake.records import Span
 from auditframe.snapshot._plan import in_turn
@@ -15,6 +15,8 @@ from auditframe.window import union
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    import pyarrow as pa
 
     from auditframe.client import Scope
     from auditframe.lake.journal import Walk
@@ -90,8 +92,10 @@ class Passes:
     def _merge(self, pieces: Sequence[Piece], writer: Writer) -> None:
         if not pieces:
             return
+        events = in_columns([piece.events for piece in pieces])
+        _reach(pieces, events.events)
         writer.note()
-        writer.add(join_flattened(piece.events for piece in pieces))
+        writer.add(events)
         last = {(piece.walk.scope, piece.walk.window): piece for piece in pieces}
         walks = [_with_what_is_gone(piece, writer) for piece in last.values()]
         for walk in walks:
@@ -118,9 +122,18 @@ class Passes:
         return 0 if self.permissions[scope].is_refused else self._total[scope] - self._done(scope)
 
 
+def _reach(pieces: Iterable[Piece], events: pa.Table) -> None:
+    """Let each piece know the times of its events, which follow one another."""
+    start = 0
+    for piece in pieces:
+        length = len(piece.events.rows)
+        piece.reach.take(events.slice(start, length), piece.walk.window)
+        start += length
+
+
 def _with_what_is_gone(piece: Piece, writer: Writer) -> Walk:
     """Say of a window that is read to its end what did not come any more, and what came again."""
-    walk = piece.walk
+    walk = piece.reach.noted_in(piece.walk)
     if not walk.is_whole:
         return walk
     known_gone = {id_ for id_, scope in writer.vanished().items() if scope == walk.scope}

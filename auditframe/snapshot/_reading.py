@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ import pyarrow.compute as pc
 from auditframe.client import Filters
 from auditframe.errors import ApiError, AuthError
 from auditframe.fingerprints import Fingerprints
-from auditframe.flatten import flatten_texts
+from auditframe.flatten import place
 from auditframe.lake.merge import inside
 from auditframe.parallel import side_by_side
 from auditframe.snapshot._plan import halves, is_troubled
@@ -25,9 +24,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from auditframe.client import Client, Fetched, Scope
-    from auditframe.flatten import Flattened
+    from auditframe.flatten import Placed
     from auditframe.lake.journal import Walk
     from auditframe.snapshot._budget import Budget
+    from auditframe.window import Window
 
 _MANY_EVENTS = 10_000
 """How many events are merged together at most, unless one piece has more, or the last one brings more."""
@@ -38,16 +38,39 @@ class Piece:
     """Some pages of a window.
 
     Attributes:
-        walk: How far the window is read with them.
+        walk: How far the window is read with them, but for what `reach` says.
         events: What they held.
+        reach: What the times of the window's events say, from this piece and those before it.
         ids: Those that the run has seen in the window; they grow until it is read to its end.
         is_all: Whether these are all that the endpoint returns for it.
     """
 
     walk: Walk
-    events: Flattened
+    events: Placed
+    reach: Reach
     ids: Fingerprints
     is_all: bool
+
+
+class Reach:
+    """What the times of a window's events say of how far it is read; they show when events have become columns."""
+
+    def __init__(self, walk: Walk) -> None:
+        self._outside = 0
+        self._oldest_at, self._newest_at = walk.oldest_at, walk.newest_at
+
+    def take(self, events: pa.Table, window: Window) -> None:
+        """Take the window's next events in."""
+        own = inside(events.select(["effective_at"]), window)["effective_at"]
+        self._outside += len(events) - len(own)
+        self._oldest_at = min(filter(None, (self._oldest_at, pc.min(own).as_py())), default=None)
+        self._newest_at = max(filter(None, (self._newest_at, pc.max(own).as_py())), default=None)
+
+    def noted_in(self, walk: Walk) -> Walk:
+        """Return the walk that says so, too."""
+        return msgspec.structs.replace(
+            walk, outside=self._outside, oldest_at=self._oldest_at, newest_at=self._newest_at
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +104,6 @@ class Reader:
         self._budget = budget
         self._workers = workers
         self._permissions = permissions
-        # One thread for all: Arrow keeps a good part of what each thread once had, and they would take turns anyway.
-        self._flattening = ThreadPoolExecutor(1, thread_name_prefix="auditframe-flatten")
 
     def pieces(self, walks: Iterable[Walk]) -> Generator[list[Piece | Restart], None, None]:
         """Read windows in their order, so many side by side, and yield pieces as they come; closed, its threads end.
@@ -90,11 +111,7 @@ class Reader:
         Small ones that are there at once come together: merging costs more for each time than for each event.
         """
         sources = (partial(self._read_window, walk) for walk in walks)
-        stop = self._budget.stop
-        try:
-            yield from side_by_side(sources, workers=self._workers, stop=stop, are_enough=_are_many)
-        finally:
-            self._flattening.shutdown(wait=False)
+        return side_by_side(sources, workers=self._workers, stop=self._budget.stop, are_enough=_are_many)
 
     def _read_window(self, walk: Walk) -> Iterator[Piece | Restart]:
         permission = self._permissions[walk.scope]
@@ -140,7 +157,7 @@ class Reader:
 
     def _handed_over(self, reading: _Reading) -> Piece:
         self._budget.hand_over(reading.held)
-        return self._flattening.submit(reading.piece).result()
+        return reading.piece()
 
     def _is_refused_scope(self, scope: str, permission: Permission, error: AuthError) -> bool:
         """Whether the key may read the organization's events, though not this scope; a revoked key reads neither."""
@@ -158,13 +175,14 @@ class _Reading:
         self._is_resumed = bool(walk.cursors)
         self._earlier_order = walk.order
         self._walk = msgspec.structs.replace(
-            walk, pages=0, outside=0, first_request_id=None, last_request_id=None, vanished=[], returned=[]
+            walk, pages=0, first_request_id=None, last_request_id=None, vanished=[], returned=[]
         )
         self._events: list[bytes] = []
         self._received_at: datetime | None = None
         self._held = 0
         self._has_brought = False
         self._ids = Fingerprints()
+        self._reach = Reach(walk)
 
     @property
     def held(self) -> int:
@@ -219,25 +237,12 @@ class _Reading:
     def piece(self) -> Piece:
         """Return the pages since the last piece."""
         texts, self._events, self._held = self._events, [], 0
-        events = flatten_texts(texts, scope=_scope(self._walk), seen_at=self._received_at)
-        self._reach(events.events)
-        is_all = self._walk.is_whole and not self._is_resumed
-        return Piece(self._walk, events, self._ids, is_all)
-
-    def _reach(self, events: pa.Table) -> None:
-        walk = self._walk
-        own = inside(events.select(["effective_at"]), walk.window)
-        ends = [end.as_py() for end in (pc.min(own["effective_at"]), pc.max(own["effective_at"]))]
-        self._walk = msgspec.structs.replace(
-            walk,
-            outside=walk.outside + len(events) - len(own),
-            oldest_at=min(filter(None, (walk.oldest_at, *ends)), default=None),
-            newest_at=max(filter(None, (walk.newest_at, *ends)), default=None),
-        )
+        events = place(texts, scope=_scope(self._walk), seen_at=self._received_at)
+        return Piece(self._walk, events, self._reach, self._ids, is_all=self._walk.is_whole and not self._is_resumed)
 
 
 def _are_many(pieces: Iterable[Piece | Restart]) -> bool:
-    return sum(len(piece.events.events) for piece in pieces if isinstance(piece, Piece)) >= _MANY_EVENTS
+    return sum(len(piece.events.rows) for piece in pieces if isinstance(piece, Piece)) >= _MANY_EVENTS
 
 
 def _scope(walk: Walk) -> Scope:
