@@ -172,7 +172,8 @@ MEMBERSHIPS = Relation(
                 CASE WHEN area = 'user' THEN project_id END AS project_id,
                 CASE area
                     WHEN 'user' THEN resource_id
-                    WHEN 'tenant.user' THEN coalesce(TRY(payload ->> '$.user_id'), resource_id)
+                    WHEN 'tenant.user'
+                        THEN coalesce(TRY(payload ->> '$.user_id'), TRY(payload ->> '$.user.id'), resource_id)
                     WHEN 'tenant.membership' THEN TRY(payload ->> '$.user_id')
                     ELSE CASE
                         WHEN actor_kind = 'user'

@@ -28,15 +28,16 @@ _OF_KEYS_AND_PEOPLE = Relation(
     sql="""
         WITH areas(area) AS (
             VALUES
-                ('api_key'), ('project'), ('user'), ('invite'), ('tenant.user'), ('tenant.membership'),
-                ('service_account'), ('tenant.service_account')
+                ('api_key'), ('tenant.admin_api_key'), ('project'), ('user'), ('invite'), ('tenant.user'),
+                ('tenant.membership'), ('service_account'), ('tenant.service_account')
         ),
         kinds AS (
             SELECT DISTINCT events.type AS type, events.area AS area, coalesce(effect, 'other') AS effect
             FROM events
             JOIN areas ON areas.area = events.area
             LEFT JOIN catalogue ON catalogue.type = events.type
-            WHERE events.area IN ('api_key', 'project') OR effect IN ('create', 'change', 'grant', 'revoke', 'delete')
+            WHERE events.area IN ('api_key', 'tenant.admin_api_key', 'project')
+                OR effect IN ('create', 'change', 'grant', 'revoke', 'delete')
         )
         SELECT
             events.id AS id,
@@ -67,7 +68,7 @@ _OF_ALL_THEY_HAVE = Relation(
     sql="""
         WITH areas(area, about) AS (
             VALUES
-                ('api_key', 'key'), ('project', 'key'),
+                ('api_key', 'key'), ('tenant.admin_api_key', 'key'), ('project', 'key'),
                 ('user', 'account'), ('tenant.user', 'account'), ('tenant.membership', 'account'),
                 ('service_account', 'account'), ('tenant.service_account', 'account'), ('invite', 'account'),
                 ('role.assignment', 'assignment'), ('tenant.role_assignment', 'assignment'),
@@ -135,7 +136,7 @@ _KEY_EVENTS = replace(
     sql="""
         SELECT resource_id, id, effective_at, area, project_id, effect, actor, actor_id, actor_email, scopes
         FROM account_events
-        WHERE area IN ('api_key', 'project')
+        WHERE area IN ('api_key', 'tenant.admin_api_key', 'project')
             AND resource_id IS NOT NULL
             AND effective_at <= coalesce(CAST($as_of AS TIMESTAMPTZ), CAST('9999-12-31' AS TIMESTAMPTZ))
     """,

@@ -76,7 +76,7 @@ GROUP_FACTS = Relation(
                     THEN coalesce(TRY(payload ->> '$.user_id'), TRY(payload ->> '$.member_id'), detail_principal_id)
             END AS member_id,
             CASE WHEN area LIKE '%assignment' THEN coalesce(resource_id, role_id) END AS assignment_id,
-            coalesce(group_name, TRY(payload ->> '$.name')) AS name
+            coalesce(group_name, CASE WHEN area = 'tenant.group' THEN TRY(payload ->> '$.name') END) AS name
         FROM picked CROSS JOIN moment
     """,
 )

@@ -23,12 +23,12 @@ KEY_EVENTS = Relation(
         "actor_email": pa.string(),
         "scopes": _TEXTS,
     },
-    "An event about an API key or a project until a moment.",
+    "An event about an API key, an admin API key or a project until a moment.",
     parameters=("as_of",),
     sql="""
         WITH areas(area) AS (
             -- Joined, for a list after IN is compared only when all the columns are read.
-            VALUES ('api_key'), ('project')
+            VALUES ('api_key'), ('tenant.admin_api_key'), ('project')
         )
         SELECT
             resource_id,
@@ -90,7 +90,10 @@ _SQL = """
             min(effective_at) AS first_used_at,
             max(effective_at) AS last_used_at,
             CASE WHEN min(actor_id) = max(actor_id) THEN min(actor_id) END AS owner_id,
-            CASE WHEN min(actor_id) = max(actor_id) THEN max(coalesce(actor_email, actor_id)) END AS owner
+            CASE
+                WHEN min(actor_id) = max(actor_id)
+                    THEN max(CASE WHEN actor_id IS NOT NULL THEN coalesce(actor_email, actor_id) END)
+            END AS owner
         FROM events
         WHERE actor_api_key_id IS NOT NULL
             AND effective_at <= coalesce(CAST($as_of AS TIMESTAMPTZ), CAST('9999-12-31' AS TIMESTAMPTZ))

@@ -31,11 +31,11 @@ def groups_as_of(*, as_of: Moment = None) -> str:
 
     One row for each group that an event is about and that was not deleted by the moment asked for. A group whose first
     event is no creation is from before the log: it may have members and roles that no event tells. Members are known
-    only from the tenant's events, roles from assignments whose principal is a group, until the role is deleted. An
-    assignment names its role by role_id, or by an id of its own that is role_assignment_, the role's id and the
-    principal's id joined by underscores; one that names neither is among the events alone. The payload of tenant events
-    is not documented: group_id, else id, is read as the group, also where a role is given to it, and user_id or
-    member_id as the member.
+    only from the tenant's events, roles from assignments whose principal is a group, until the role is deleted. A group
+    that was deleted stays so, also where its id is made again. An assignment names its role by role_id, or by an id of
+    its own that is role_assignment_, the role's id and the principal's id joined by underscores; one that names neither
+    is among the events alone. The payload of tenant events is not documented: group_id, else id, is read as the group,
+    also where a role is given to it, and user_id or member_id as the member.
 
     Args:
         as_of: The moment; None for that of the newest event.
@@ -57,10 +57,9 @@ def groups_as_of(*, as_of: Moment = None) -> str:
             GROUP BY group_id
         ),
         gone AS (
-            SELECT resource_id AS role_id, max(effective_at) AS effective_at, max_by(id, (effective_at, id)) AS id
+            SELECT resource_id AS role_id, effective_at, id
             FROM group_facts
             WHERE past AND area IN ('role', 'tenant.custom_role')
-            GROUP BY resource_id
         ),
         lasting AS (
             -- The last word on each member and each assignment.
@@ -71,17 +70,24 @@ def groups_as_of(*, as_of: Moment = None) -> str:
                 max_by(effect, (effective_at, id)) AS effect,
                 max(effective_at) AS effective_at,
                 max_by(id, (effective_at, id)) AS id,
-                max(role_id) AS role_id
+                max_by(role_id, (effective_at, id)) FILTER (WHERE role_id IS NOT NULL) AS role_id
             FROM group_facts
             WHERE past AND (member_id IS NOT NULL OR assignment_id IS NOT NULL)
             GROUP BY group_id, member_id, assignment_id
         ),
         held AS (
-            -- An assignment ends with its role.
-            SELECT lasting.*, gone.id AS gone_id, gone.effective_at AS gone_at
+            -- An assignment ends with its role, when that is deleted for the first time since.
+            SELECT
+                group_id,
+                member_id,
+                assignment_id,
+                lasting.role_id AS role_id,
+                min_by(gone.id, (gone.effective_at, gone.id)) AS gone_id,
+                min(gone.effective_at) AS gone_at
             FROM lasting LEFT JOIN gone ON gone.role_id = lasting.role_id
                 AND (gone.effective_at, gone.id) > (lasting.effective_at, lasting.id)
             WHERE effect = 'grant'
+            GROUP BY group_id, member_id, assignment_id, lasting.role_id
         ),
         listed AS (
             SELECT
@@ -125,7 +131,11 @@ def groups_as_of(*, as_of: Moment = None) -> str:
 @report(
     columns=(
         ReportColumn("service_account_id", "text", "Id of the service account."),
-        ReportColumn("project_id", "text", "Its project; null if unknown or not always the same."),
+        ReportColumn(
+            "project_id",
+            "text",
+            "Its project by the events about it, else by its own; null if unknown or not always the same.",
+        ),
         ReportColumn("role", "text", "The role last given; null if no event tells."),
         ReportColumn("created_by", "text", "Who made it; null if no event tells."),
         ReportColumn("created_at", "instant", "When it was made, in UTC; null if no event tells."),
@@ -178,15 +188,18 @@ def service_accounts() -> str:
         ranked AS (
             SELECT
                 *,
-                row_number() OVER (PARTITION BY service_account_id ORDER BY effective_at, id) AS nth
+                row_number() OVER (PARTITION BY service_account_id ORDER BY effective_at, id) AS nth,
+                row_number() OVER (PARTITION BY service_account_id, effect ORDER BY effective_at DESC, id DESC)
+                    AS nth_last
             FROM facts
         ),
         managed AS (
             SELECT
                 service_account_id,
                 CASE WHEN min(project_id) = max(project_id) THEN min(project_id) END AS project_id,
+                count(project_id) = 0 AS placeless,
                 max_by(role, nth) FILTER (WHERE role IS NOT NULL) AS role,
-                max_by(actor, nth) FILTER (WHERE effect = 'create') AS created_by,
+                max(actor) FILTER (WHERE effect = 'create' AND nth_last = 1) AS created_by,
                 max(effective_at) FILTER (WHERE effect = 'create') AS created_at,
                 max(effective_at) FILTER (WHERE effect = 'change' AND role IS NOT NULL) AS last_role_change_at,
                 CASE
@@ -211,7 +224,7 @@ def service_accounts() -> str:
         )
         SELECT
             coalesce(managed.service_account_id, acting.service_account_id) AS service_account_id,
-            coalesce(managed.project_id, acting.project_id) AS project_id,
+            CASE WHEN coalesce(placeless, true) THEN acting.project_id ELSE managed.project_id END AS project_id,
             role,
             created_by,
             created_at,
@@ -242,9 +255,10 @@ def pending_invites(*, as_of: Moment = None, min_age_days: int = 7) -> str:
     """Which invites are neither accepted nor withdrawn?
 
     One row for each invite that is that old, oldest first; low, and medium when it offers the role of an owner. An
-    invite that is sent again counts from the last time. The log does not say when an invite expires by itself: one
-    that has expired stands here too. The payload of tenant invites is not documented: an acceptance or a refusal
-    closes a tenant invite if it names the invite's id as id or invite_id, or the same e-mail address.
+    invite that is sent again counts from the last time, and for whom and what it says then; effective_at is the first
+    time. The log does not say when an invite expires by itself: one that has expired stands here too. The payload of
+    tenant invites is not documented: an acceptance or a refusal closes an invite if it names its id as id or invite_id,
+    and a tenant invite also if it gives the same e-mail address.
 
     Args:
         as_of: The moment; None for that of the newest event.
@@ -285,12 +299,17 @@ def pending_invites(*, as_of: Moment = None, min_age_days: int = 7) -> str:
                 max(effective_at) AS last_sent_at,
                 max_by(id, (effective_at, id)) AS last_id,
                 min_by(id, (effective_at, id)) AS first_id,
-                max_by(actor, (effective_at, id)) AS actor,
-                max_by(email, (effective_at, id)) AS email,
-                max_by(role, (effective_at, id)) AS role,
+                max(actor) FILTER (WHERE nth_last = 1) AS actor,
+                max(email) FILTER (WHERE nth_last = 1) AS email,
+                max(role) FILTER (WHERE nth_last = 1) AS role,
                 list(id ORDER BY effective_at, id) AS event_ids
-            FROM facts
-            WHERE effect = 'create'
+            FROM (
+                SELECT *, row_number() OVER (
+                    PARTITION BY area, coalesce(resource_id, id) ORDER BY effective_at DESC, id DESC
+                ) AS nth_last
+                FROM facts
+                WHERE effect = 'create'
+            ) AS sendings
             GROUP BY area, coalesce(resource_id, id)
         ),
         pending AS (

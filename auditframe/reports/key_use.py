@@ -26,10 +26,10 @@ def key_bursts(*, within_minutes: int = 60) -> str:
     """Which API keys were made and deleted again within minutes?
 
     One row for each key, in the order of creation; actor made it. A key whose id is made again after its deletion has a
-    row for each such life. What the key caused counts from the second in which it was made through the second in which
-    it was deleted, and stands among the event ids. The log holds no calls to
-    models, so a key that caused no event may have been used for those. Keys of the organization's projects only: what
-    is managed through the tenant has no documented payload.
+    row for each such life; where both fall into one instant, it is made before it is deleted. What the key caused
+    counts from the instant in which it was made through the one in which it was deleted, and stands among the event
+    ids. The log holds no calls to models, so a key that caused no event may have been used for those. Keys of the
+    organization's projects only: what is managed through the tenant has no documented payload.
 
     Args:
         within_minutes: How long a key lives at most that counts; exactly so long counts [min].
@@ -213,7 +213,10 @@ def admin_key_events() -> str:
         used AS (
             SELECT
                 actor_api_key_id,
-                array_sort(array_agg(DISTINCT coalesce(actor_email, actor_id, actor_api_key_id))) AS used_by,
+                array_sort(
+                    array_agg(DISTINCT coalesce(actor_email, actor_id))
+                        FILTER (WHERE coalesce(actor_email, actor_id) IS NOT NULL)
+                ) AS used_by,
                 count(*) AS events,
                 max(effective_at) AS last_used_at
             FROM events

@@ -184,14 +184,15 @@ def orphaned_keys(*, as_of: Moment = None) -> str:
 
     One row for each key that is alive and each of its people that was removed and did not come back, the severest
     first, then the longest orphaned; effective_at is the removal. The owner is in whose name the key acts, which only
-    an event that the key caused can tell. The severity is high, but medium if a creator left whose key acts for
-    somebody else, or if the removal of a user names another project than the key's: it may be from that alone. Somebody
-    comes back when added again or, as in members_as_of, by accepting an invite. Removals name an id. The id of a
-    creator who is known by e-mail address alone is learned from other events, unless these give the address several
-    ids. OpenAI documents no payload of the tenant's: a removal there is assumed to name whom as user_id or user.id,
-    else as id. A key is alive while no event deletes it and none archives or deletes its project; whether OpenAI ends a
-    key together with its owner, without such an event, the specification does not say. Who was removed before the
-    source begins is not known.
+    an event that the key caused can tell; a key that acted for several has none. The severity is high, but medium if a
+    creator left whose key acts for somebody else, or if the removal of a user names another project than the key's: it
+    may be from that alone. Somebody comes back when added or made again or, as in members_as_of, by accepting an
+    invite: after a removal from a project, to that one; after one from the organization, to it or any of its projects;
+    after one from the tenant, anywhere. Removals name an id. The id of a creator who is known by e-mail
+    address alone is learned from other events, unless these give the address several ids. OpenAI documents no payload
+    of the tenant's: a removal there is assumed to name whom as user_id or user.id, else as id. A key is alive while no
+    event deletes it and none archives or deletes its project; whether OpenAI ends a key together with its owner,
+    without such an event, the specification does not say. Who was removed before the source begins is not known.
 
     Args:
         as_of: When keys must be alive; later events are left out. None for the time of the newest event.
@@ -204,24 +205,31 @@ def orphaned_keys(*, as_of: Moment = None) -> str:
             SELECT
                 id,
                 effective_at,
-                effect,
+                effect IN ('grant', 'create') AS returns,
+                left(area, 7) = 'tenant.' AS of_tenant,
                 CASE WHEN area = 'user' THEN project_id END AS project_id,
-                coalesce(TRY(payload ->> '$.user_id'), TRY(payload ->> '$.user.id'), resource_id) AS person
+                CASE
+                    WHEN area = 'tenant.membership' THEN TRY(payload ->> '$.user_id')
+                    ELSE coalesce(TRY(payload ->> '$.user_id'), TRY(payload ->> '$.user.id'), resource_id)
+                END AS person
             FROM account_events CROSS JOIN moment
-            WHERE area IN ('user', 'service_account', 'tenant.user', 'tenant.service_account')
-                AND effect IN ('grant', 'revoke', 'delete')
+            WHERE area IN (
+                    'user', 'tenant.user', 'tenant.membership', 'service_account', 'tenant.service_account'
+                )
+                AND (effect IN ('grant', 'revoke', 'delete') OR (effect = 'create' AND area LIKE '%service_account'))
                 AND effective_at <= as_of
             UNION ALL
-            SELECT id, effective_at, effect, project_id, user_id
+            SELECT id, effective_at, effect = 'grant', false, project_id, user_id
             FROM memberships CROSS JOIN moment
             WHERE invited AND effective_at <= as_of
         ),
         removals AS (
             SELECT * FROM moves
-            WHERE effect <> 'grant' AND NOT EXISTS (
+            WHERE NOT returns AND NOT EXISTS (
                 SELECT 1 FROM moves AS back
-                WHERE back.person = moves.person AND back.effect = 'grant'
-                    AND coalesce(back.project_id = moves.project_id, true)
+                WHERE back.person = moves.person AND back.returns
+                    AND (moves.of_tenant OR NOT back.of_tenant)
+                    AND (moves.project_id IS NULL OR back.project_id = moves.project_id)
                     AND (back.effective_at > moves.effective_at
                         OR (back.effective_at = moves.effective_at AND back.id > moves.id))
             )
@@ -326,10 +334,10 @@ def broad_scope_keys(*, as_of: Moment = None) -> str:
     and effective_at are of the event that set them, in either of the two places where OpenAI puts them; an earlier
     event may have made the key as broad before, which change_log shows. A scope is read by its words: all or * at its
     end gives all; admin, management or owner anywhere gives admin, unless it ends in read; write, manage or delete as
-    its only or second word gives write. Writing in one area, as api.files.write does, is not broad. OpenAI says of such
-    a list only that it holds the scopes allowed for the key, and nothing of a key without one: that is no row here, and
-    api_keys shows its scopes as null. A key is alive while no event deletes it and none archives or deletes its
-    project.
+    its only word, or as the last of two, gives write. Writing in one area, as api.files.write does, is not broad.
+    OpenAI says of such a list only that it holds the scopes allowed for the key, and nothing of a key without one: that
+    is no row here, and api_keys shows its scopes as null. A key is alive while no event deletes it and none archives or
+    deletes its project.
 
     Args:
         as_of: When keys must be alive; later events are left out. None for the time of the newest event.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _CONTROLS = ("SOC 2 CC6.2", "SOC 2 CC6.3", "ISO/IEC 27001:2022 A.5.16", "ISO/IEC 27001:2022 A.5.18")
 _USER_ID = ReportColumn("user_id", "text", "Id of the user.")
-_EMAIL = ReportColumn("email", "text", "E-mail address that the user last acted with; null if the user never did.")
+_EMAIL = ReportColumn("email", "text", "E-mail address that the user acted with last, at any time; null if never.")
 _SCOPE = ReportColumn("scope", "text", "What the membership is of: organization or tenant.")
 _PROJECT_ID = ReportColumn("project_id", "text", "Project that it is of; null for the organization or tenant itself.")
 
@@ -46,12 +46,12 @@ def members_as_of(*, as_of: Moment = None) -> str:
     answer replays who was added, changed and removed, up to and including the moment asked for. A user whose first
     event is a change or a removal was a member from before the log began: from_before is true, joined_at is null, and
     the role is unknown until an event tells it. The same holds for a user who acts in the log and was never added;
-    failing to sign in is not acting. An accepted invite counts for the user who accepted it, with the role that the
-    invite offered when it was last sent before that; an acceptance by somebody with another address than the invited
-    one counts for nobody. A member from before the log who neither acted nor was changed cannot be seen. A removal
-    that the API files under a project ends the membership of that project alone; one from the organization ends those
-    of its projects too, and who comes back is in a project only when an event says so. Events of a tenant have no
-    documented payload: user_id, else id, is read as the user, and role as the role.
+    failing to sign in is not acting. An accepted invite counts for the user who accepted it, with the role that it
+    named last before that; an acceptance by somebody with another address than the one that it named last counts for
+    nobody. A member from before the log who neither acted nor was changed cannot be seen. A removal that the API files
+    under a project ends the membership of that project alone; one from the organization ends those of its projects too,
+    and who comes back is in a project only when an event says so. Events of a tenant have no documented payload:
+    user_id or user.id, else id, is read as the user, of a membership user_id alone, and role as the role.
 
     Args:
         as_of: The moment; None for that of the newest event.
@@ -88,7 +88,7 @@ def members_as_of(*, as_of: Moment = None) -> str:
                 coalesce(max(stints), 0) = 0 AND max(CASE WHEN nth = 1 THEN effect END) <> 'grant' AS from_before,
                 max_by(role, nth) FILTER (WHERE holds AND role IS NOT NULL) AS role,
                 min(effective_at) FILTER (WHERE holds AND effect = 'grant') AS joined_at,
-                max(effective_at) FILTER (WHERE holds AND effect = 'change') AS last_change_at,
+                max(effective_at) FILTER (WHERE holds AND effect = 'change' AND role IS NOT NULL) AS last_change_at,
                 list(id ORDER BY effective_at, id) FILTER (WHERE holds) AS holding_ids,
                 list(id) FILTER (WHERE nth = 1) AS first_ids
             FROM placed

@@ -120,13 +120,13 @@ def privilege_flicker(*, within_minutes: int = 60) -> str:
 def offboarding_gaps(*, as_of: Moment = None) -> str:
     """Who was removed from the organization, and what did they leave alive?
 
-    One row for each removal and each kind of thing left behind: events that the user caused after it (critical);
-    API keys that the user made, or that act for the user, and that are alive (high); service accounts that the user
-    made, invites that the user sent and that are open, role assignments to the user, and groups of the tenant with
-    the user in it (medium). Signing out and failing to sign in are no events of this kind. An assignment ends with its
-    role and a membership with its group, where events tell which these are and that they were deleted. Who came back
-    is asked for events up to the return only. A removal from a project, or from a tenant, is not one from the
-    organization. Removals name an id. Who made a key or service account, or sent an invite, and is known by e-mail
+    One row for each removal and each kind of thing left behind: events that the user caused after it (critical); API
+    keys that the user made, or that act for the user, and that are alive (high); service accounts that the user made,
+    invites to the organization that the user sent and that are open, role assignments to the user, and groups of the
+    tenant with the user in it (medium). Signing out and failing to sign in are no events of this kind. An assignment
+    ends with its role and a membership with its group, where events tell which these are and that they were deleted.
+    Who came back is asked for events up to the return only. A removal from a project, or from a tenant, is not one from
+    the organization. Removals name an id. Who made a key or service account, or sent an invite, and is known by e-mail
     address alone, is the user whom other events give that address, unless it is several; orphaned_keys names such an
     event. A service account that lives on is no fault by itself, but somebody else should answer for it. Tenant events
     have no documented payload: group_id, else id, is read as the group, and user_id as who received a role.
@@ -262,23 +262,29 @@ def offboarding_gaps(*, as_of: Moment = None) -> str:
                 removal_id,
                 left_behind,
                 array_sort(array_agg(DISTINCT thing)) AS things,
-                count(*) AS events,
-                list(id ORDER BY effective_at, id) FILTER (WHERE (effective_at, id) < (left_at, removal_id)) AS earlier,
-                list(id ORDER BY effective_at, id) FILTER (WHERE (effective_at, id) > (left_at, removal_id)) AS later
+                count(*) AS events
             FROM left_over
+            GROUP BY removal_id, left_behind
+        ),
+        evidence AS (
+            SELECT removal_id, left_behind, id, effective_at FROM left_over
+            UNION
+            SELECT removal_id, left_behind, removal_id, left_at FROM left_over
+        ),
+        rested AS (
+            SELECT removal_id, left_behind, list(id ORDER BY effective_at, id) AS event_ids
+            FROM evidence
             GROUP BY removal_id, left_behind
         ),
         counted AS (
             SELECT
-                removal_id,
-                left_behind,
+                gathered.removal_id AS removal_id,
+                gathered.left_behind AS left_behind,
                 things,
-                CASE WHEN left_behind = 'events' THEN events ELSE cardinality(things) END AS amount,
-                list_concat(
-                    list_concat(coalesce(earlier, CAST([] AS VARCHAR[])), [removal_id]),
-                    coalesce(later, CAST([] AS VARCHAR[]))
-                ) AS event_ids
+                CASE WHEN gathered.left_behind = 'events' THEN events ELSE cardinality(things) END AS amount,
+                event_ids
             FROM gathered
+            JOIN rested ON rested.removal_id = gathered.removal_id AND rested.left_behind = gathered.left_behind
         )
         SELECT
             'offboarding_gaps:' || leavers.removal_id || ':' || left_behind AS finding,
