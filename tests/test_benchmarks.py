@@ -30,6 +30,7 @@ def test_every_benchmark_is_tried() -> None:
     assert {path.stem for path in FOLDER.glob("[!_]*.py")} == set(SAYS)
 
 
+@pytest.mark.benchmark
 @pytest.mark.parametrize("name", SAYS)
 def test_a_quick_run_measures_everything(name: str) -> None:
     command = [sys.executable, str(FOLDER / f"{name}.py"), "--quick"]
