@@ -51,10 +51,11 @@ bench: $(PEERS)
 	.venv-bench/bin/python benchmarks/anomalies.py $(QUICK)
 
 # Hours: 10,000 random worlds, 200 races, every byte of a lake flipped, a kill and an error at every system call of the
-# writers, disks that fill up, power cuts, random sequences. A part by itself: make soak ONLY="--only races flips"
+# writers, disks that fill up, power cuts, random sequences, and 200 worlds a report that has a model. A part by itself:
+# make soak ONLY="--only races flips"
 soak: $(READY)
 	$(BIN)/python benchmarks/reliability.py $(ONLY)
-	AUDITFRAME_SOAK=1 $(BIN)/python -m pytest tests/test_crash.py tests/test_lake.py tests/test_power_cut.py
+	AUDITFRAME_SOAK=1 $(BIN)/python -m pytest tests/test_crash.py tests/test_lake.py tests/test_models.py tests/test_power_cut.py
 
 notebooks: $(READY)
 	$(BIN)/python notebooks/execute.py

@@ -188,11 +188,12 @@ def orphaned_keys(*, as_of: Moment = None) -> str:
     creator left whose key acts for somebody else, or if the removal of a user names another project than the key's: it
     may be from that alone. Somebody comes back when added or made again or, as in members_as_of, by accepting an
     invite: after a removal from a project, to that one; after one from the organization, to it or any of its projects;
-    after one from the tenant, anywhere. Removals name an id. The id of a creator who is known by e-mail
-    address alone is learned from other events, unless these give the address several ids. OpenAI documents no payload
-    of the tenant's: a removal there is assumed to name whom as user_id or user.id, else as id. A key is alive while no
-    event deletes it and none archives or deletes its project; whether OpenAI ends a key together with its owner,
-    without such an event, the specification does not say. Who was removed before the source begins is not known.
+    after one from the tenant, anywhere. Removals name an id. The id of a creator who is known by e-mail address alone
+    is learned from other events, unless these give the address several ids. OpenAI documents no payload of the
+    tenant's: a removal there is assumed to name whom as user_id or user.id, else as id, and the end of a membership as
+    user_id alone. A key is alive while no event deletes it and none archives or deletes its project; whether OpenAI
+    ends a key together with its owner, without such an event, the specification does not say. Who was removed before
+    the source begins is not known.
 
     Args:
         as_of: When keys must be alive; later events are left out. None for the time of the newest event.

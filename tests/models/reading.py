@@ -1,0 +1,163 @@
+"""An event of the endpoint's JSON, as the models read it."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+Row = dict[str, Any]
+DAY_US = 86_400_000_000
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_CATALOGUE = (resources.files("auditframe") / "catalogue.csv").read_text(encoding="utf-8")
+EFFECTS = {row["type"]: row["effect"] for row in csv.DictReader(_CATALOGUE.splitlines())}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event; what is missing, or no text where a text belongs, is None.
+
+    Attributes:
+        id: Its id.
+        type: Its type.
+        at: When it took effect [microseconds since 1970].
+        project_id: The project that it is filed under.
+        actor_kind: ``user`` or ``service_account``.
+        actor_id: Id of the user or service account who caused it.
+        actor_email: E-mail address of the user.
+        actor_key: Id of the API key that was acted with.
+        ip_address: Where the session came from.
+        detail: The payload; empty if it is no object.
+    """
+
+    id: str
+    type: str
+    at: int
+    project_id: str | None
+    actor_kind: str | None
+    actor_id: str | None
+    actor_email: str | None
+    actor_key: str | None
+    ip_address: str | None
+    detail: dict[str, Any]
+
+    @property
+    def area(self) -> str:
+        return self.type.rpartition(".")[0]
+
+    @property
+    def effect(self) -> str:
+        return EFFECTS.get(self.type, "other")
+
+    @property
+    def is_of_tenant(self) -> bool:
+        return self.type.startswith("tenant.")
+
+    @property
+    def order(self) -> tuple[int, str]:
+        return self.at, self.id
+
+    @property
+    def resource_id(self) -> str | None:
+        return self.told("id")
+
+    @property
+    def actor(self) -> str | None:
+        """What the actor is called: by e-mail address, else by id, else by API key."""
+        return first(self.actor_email, self.actor_id, self.actor_key)
+
+    def told(self, *path: str) -> str | None:
+        """Return the text at a path of the payload."""
+        return text_at(self.detail, *path)
+
+
+def read(events: Iterable[dict[str, Any]]) -> list[Event]:
+    """Read events, in the order of (instant, id)."""
+    return sorted(map(_event, events), key=lambda event: event.order)
+
+
+def _event(raw: dict[str, Any]) -> Event:
+    detail, actor = raw.get(raw["type"]), raw.get("actor")
+    user = at_path(actor, "session", "user") or at_path(actor, "api_key", "user")
+    service_account = text_at(actor, "api_key", "service_account", "id")
+    return Event(
+        id=raw["id"],
+        type=raw["type"],
+        at=int((Decimal(repr(raw["effective_at"])) * 1_000_000).to_integral_value()),
+        project_id=text_at(raw, "project", "id"),
+        actor_kind="user" if user else ("service_account" if service_account else None),
+        actor_id=first(text_at(user, "id"), service_account),
+        actor_email=text_at(user, "email"),
+        actor_key=text_at(actor, "api_key", "id"),
+        ip_address=text_at(actor, "session", "ip_address"),
+        detail=detail if isinstance(detail, dict) else {},
+    )
+
+
+def at_path(value: Any, *path: str) -> Any:
+    """Return what stands at a path of JSON; None if nothing does."""
+    for step in path:
+        value = value.get(step) if isinstance(value, dict) else None
+    return value
+
+
+def text_at(value: Any, *path: str) -> str | None:
+    """Return the text at a path of JSON."""
+    found = at_path(value, *path)
+    return found if isinstance(found, str) else None
+
+
+def first(*values: str | None) -> str | None:
+    """Return the first value that there is."""
+    return next((value for value in values if value is not None), None)
+
+
+def only(values: Iterable[str | None]) -> str | None:
+    """Return the one value that there is; None if there are several."""
+    different = {value for value in values if value is not None}
+    return different.pop() if len(different) == 1 else None
+
+
+def ids(events: Iterable[Event | None]) -> list[str]:
+    """Return the events' ids in time order, each once."""
+    return [id_ for _, id_ in sorted({event.order for event in events if event is not None})]
+
+
+def moment(as_of: str | None, log: Sequence[Event]) -> int:
+    """Return the moment asked for [microseconds since 1970]: that of the newest event, if none is given."""
+    return log[-1].at if as_of is None else micros(as_of)
+
+
+def until(log: Sequence[Event], at: int) -> list[Event]:
+    """Leave out what took effect after a moment."""
+    return [event for event in log if event.at <= at]
+
+
+def micros(given: str) -> int:
+    return (datetime.fromisoformat(given) - EPOCH) // timedelta(microseconds=1)
+
+
+def instant(at: int) -> datetime:
+    return EPOCH + timedelta(microseconds=at)
+
+
+def instant_of(event: Event | None) -> datetime | None:
+    return None if event is None else instant(event.at)
+
+
+def actor_of(event: Event | None) -> str | None:
+    return None if event is None else event.actor
+
+
+def nulls_last(value: str | None) -> tuple[bool, str]:
+    return value is None, value or ""
+
+
+def nulls_first(value: str | None) -> tuple[bool, str]:
+    return value is not None, value or ""
