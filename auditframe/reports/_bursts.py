@@ -15,13 +15,13 @@ _INSTANT = pa.timestamp("us", tz="UTC")
 _ATTEMPT_COLUMNS: Mapping[str, pa.DataType] = {
     "id": pa.string(),
     "effective_at": _INSTANT,
-    "at_s": pa.int64(),
+    "at_us": pa.int64(),
     "effect": pa.string(),
     "common": pa.string(),
     "varied": pa.string(),
     "ip_asn": pa.string(),
     "enough": pa.int64(),
-    "window_s": pa.int64(),
+    "window_us": pa.int64(),
 }
 
 # What lies within a window lies within two windows of the clock side by side, so that those who can have enough are
@@ -48,7 +48,7 @@ ATTEMPTS_FROM_AN_ADDRESS = Relation(
             SELECT DISTINCT ip_address
             FROM pairs CROSS JOIN unnest(failed_at) AS listed(one) CROSS JOIN (VALUES (0), (1)) AS either(later)
             WHERE known_at IS NULL OR known_at >= listed.one
-            GROUP BY ip_address, CAST(epoch(listed.one) AS BIGINT) // greatest(60 * $window_minutes, 1) + later
+            GROUP BY ip_address, floor(epoch(listed.one) / greatest(60 * $window_minutes, 1)) + later
             HAVING count(DISTINCT actor) >= $min_accounts
         ),
         looked AS (
@@ -58,13 +58,13 @@ ATTEMPTS_FROM_AN_ADDRESS = Relation(
         SELECT
             events.id AS id,
             effective_at,
-            CAST(epoch(effective_at) AS BIGINT) AS at_s,
+            CAST(round(epoch(effective_at) * 1000000) AS BIGINT) AS at_us,
             effect,
             events.ip_address AS common,
             coalesce(lower(actor_email), actor_id, actor_api_key_id) AS varied,
             ip_asn,
             $min_accounts AS enough,
-            60 * $window_minutes AS window_s
+            60000000 * CAST($window_minutes AS BIGINT) AS window_us
         FROM events
         JOIN catalogue ON catalogue.type = events.type
         JOIN looked
@@ -84,7 +84,7 @@ ATTEMPTS_ON_AN_ACCOUNT = Relation(
     sql="""
         WITH failures AS (
             SELECT
-                CAST(epoch(effective_at) AS BIGINT) // greatest(60 * $window_minutes, 1) AS nth,
+                floor(epoch(effective_at) / greatest(60 * $window_minutes, 1)) AS nth,
                 coalesce(lower(actor_email), actor_id, actor_api_key_id) AS actor,
                 ip_address
             FROM events JOIN catalogue ON catalogue.type = events.type
@@ -99,13 +99,13 @@ ATTEMPTS_ON_AN_ACCOUNT = Relation(
         SELECT
             events.id AS id,
             effective_at,
-            CAST(epoch(effective_at) AS BIGINT) AS at_s,
+            CAST(round(epoch(effective_at) * 1000000) AS BIGINT) AS at_us,
             effect,
             actor AS common,
             ip_address AS varied,
             ip_asn,
             $min_addresses AS enough,
-            60 * $window_minutes AS window_s
+            60000000 * CAST($window_minutes AS BIGINT) AS window_us
         FROM events
         JOIN catalogue ON catalogue.type = events.type
         JOIN suspects ON actor = coalesce(lower(actor_email), actor_id, actor_api_key_id)
@@ -127,7 +127,8 @@ FIRST_LOGINS = Relation(
             common,
             varied,
             min({'at': effective_at, 'id': id}) AS login,
-            arg_min(ip_asn, {'at': effective_at, 'id': id}) AS ip_asn
+            -- Of texts, for arg_min passes over nulls: it would take the network of a later login.
+            nullif(arg_min(coalesce(ip_asn, ''), {'at': effective_at, 'id': id}), '') AS ip_asn
         FROM attempts
         WHERE effect = 'login' AND varied IS NOT NULL
         GROUP BY common, varied
@@ -139,7 +140,7 @@ BURSTS = Relation(
     {
         "id": pa.string(),
         "effective_at": _INSTANT,
-        "at_s": pa.int64(),
+        "at_us": pa.int64(),
         "common": pa.string(),
         "nth": pa.int64(),
         "varied": pa.string(),
@@ -152,9 +153,9 @@ BURSTS = Relation(
             SELECT
                 attempts.*,
                 login IS NOT NULL AS returns,
-                CASE WHEN attempts.varied IS NOT NULL THEN lead(at_s) OVER (
+                CASE WHEN attempts.varied IS NOT NULL THEN lead(at_us) OVER (
                     PARTITION BY attempts.common, attempts.varied ORDER BY effective_at, attempts.id
-                ) END AS again_s
+                ) END AS again_us
             FROM attempts
             LEFT JOIN first_logins
                 ON first_logins.common = attempts.common AND first_logins.varied = attempts.varied
@@ -162,38 +163,40 @@ BURSTS = Relation(
         ),
         steps AS (
             -- One enters the window with an attempt, and leaves it when the window is over, or with the next attempt.
-            SELECT *, CASE WHEN varied IS NULL THEN 0 ELSE 1 END AS step, at_s AS step_s FROM tries
+            SELECT *, CASE WHEN varied IS NULL THEN 0 ELSE 1 END AS step, at_us AS step_us FROM tries
             UNION ALL
-            SELECT *, -1, least(at_s + window_s, coalesce(again_s, at_s + window_s)) FROM tries WHERE varied IS NOT NULL
+            SELECT *, -1, least(at_us + window_us, coalesce(again_us, at_us + window_us))
+            FROM tries
+            WHERE varied IS NOT NULL
         ),
         counted AS (
             SELECT
                 *,
                 sum(step) OVER (
-                    PARTITION BY common ORDER BY step_s, step, id ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+                    PARTITION BY common ORDER BY step_us, step, id ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
                 ) AS inside
             FROM steps
         ),
         looked_ahead AS (
             SELECT
                 *,
-                min(CASE WHEN inside >= enough THEN at_s END) OVER (
-                    PARTITION BY common ORDER BY at_s RANGE BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING
-                ) AS full_s
+                min(CASE WHEN inside >= enough THEN at_us END) OVER (
+                    PARTITION BY common ORDER BY at_us RANGE BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING
+                ) AS full_us
             FROM counted
             WHERE step >= 0
         ),
         parts AS (
-            SELECT *, lag(at_s) OVER (PARTITION BY common ORDER BY effective_at, id) AS before_s
+            SELECT *, lag(at_us) OVER (PARTITION BY common ORDER BY effective_at, id) AS before_us
             FROM looked_ahead
-            WHERE full_s - at_s < window_s
+            WHERE full_us - at_us < window_us
         )
         SELECT
             id,
             effective_at,
-            at_s,
+            at_us,
             common,
-            count(CASE WHEN before_s IS NULL OR full_s - before_s >= window_s THEN 1 END) OVER (
+            count(CASE WHEN before_us IS NULL OR full_us - before_us >= window_us THEN 1 END) OVER (
                 PARTITION BY common ORDER BY effective_at, id ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
             ) AS nth,
             varied,

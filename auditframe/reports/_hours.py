@@ -8,6 +8,7 @@ from auditframe.reports._relations import Relation
 
 # What is judged, and what it is measured against: sessions of named people, without sign-outs and failed sign-ins.
 # Actors are numbered and hours counted, because there are millions of them; each step leaves its memory to the next.
+# Shares are quotients: 29 of 50 days are 0.58 in floating point, too, but 0.58 * 50 is less than 29.
 
 _QUARTERS = Relation(
     "quarters",
@@ -31,7 +32,7 @@ _PERSONS = Relation(
     "Somebody who had a session, numbered.",
     sql="""
         SELECT CAST(row_number() OVER (ORDER BY actor) AS INTEGER) AS nth, actor
-        FROM (SELECT DISTINCT coalesce(actor_email, actor_id) AS actor FROM events WHERE actor_type = 'session')
+        FROM (SELECT DISTINCT coalesce(lower(actor_email), actor_id) AS actor FROM events WHERE actor_type = 'session')
             AS named
         WHERE actor IS NOT NULL
     """,
@@ -45,7 +46,7 @@ _HOURS = Relation(
         SELECT DISTINCT nth AS person, hour_number
         FROM events
         JOIN quarters ON quarter = CAST(floor(epoch(effective_at) / 900) AS BIGINT)
-        JOIN persons ON actor = coalesce(actor_email, actor_id)
+        JOIN persons ON actor = coalesce(lower(actor_email), actor_id)
         WHERE actor_type = 'session'
             AND area <> 'logout'
             AND type NOT IN (SELECT type FROM catalogue WHERE effect = 'login_failed')
@@ -82,7 +83,7 @@ _EARLY_HOURS = Relation(
             FROM hours JOIN pasts ON pasts.person = hours.person
             WHERE judged_from IS NOT NULL
             GROUP BY hours.person, hour_number % 24, most_days
-            HAVING count(CASE WHEN hour_number // 24 < judged_from THEN 1 END) <= $max_share * most_days
+            HAVING count(CASE WHEN hour_number // 24 < judged_from THEN 1 END) / greatest(most_days, 1) <= $max_share
         )
         SELECT person, hour_number, days_same
         FROM (
@@ -93,7 +94,7 @@ _EARLY_HOURS = Relation(
                 row_number() OVER (PARTITION BY hours.person, clock ORDER BY hour_number) - 1 AS days_same
             FROM hours JOIN clocks ON clocks.person = hours.person AND clock = hour_number % 24
         ) AS counted
-        WHERE days_same <= $max_share * most_days
+        WHERE days_same / greatest(most_days, 1) <= $max_share
     """,
 )
 
@@ -104,7 +105,7 @@ _JUDGED_HOURS = Relation(
     sql="""
         SELECT early_hours.person AS person, hour_number, earlier_days
         FROM early_hours JOIN days ON days.person = early_hours.person AND day = hour_number // 24
-        WHERE earlier_days >= $min_days AND days_same <= $max_share * earlier_days
+        WHERE earlier_days >= $min_days AND days_same / greatest(earlier_days, 1) <= $max_share
     """,
 )
 
@@ -127,7 +128,8 @@ _RARE_HOURS = Relation(
             AND earlier.hour_number % 24 = (judged_hours.hour_number + step) % 24
             AND earlier.hour_number - step < judged_hours.hour_number
         GROUP BY judged_hours.person, judged_hours.hour_number
-        HAVING count(DISTINCT earlier.hour_number - step) <= $max_share * min(earlier_days)
+        HAVING count(DISTINCT earlier.hour_number - step) = 0
+            OR count(DISTINCT earlier.hour_number - step) / nullif(min(earlier_days), 0) <= $max_share
     """,
 )
 

@@ -23,7 +23,7 @@ _ACTS = Relation(
     "What an actor acted with, more than failing to sign in, and when first.",
     sql="""
         SELECT
-            coalesce(actor_email, actor_id, actor_api_key_id) AS actor,
+            coalesce(lower(actor_email), actor_id, actor_api_key_id) AS actor,
             ip_address,
             ip_asn,
             ip_country,
@@ -32,10 +32,10 @@ _ACTS = Relation(
             actor_api_key_id,
             min(effective_at) AS first_at
         FROM events
-        WHERE coalesce(actor_email, actor_id, actor_api_key_id) IS NOT NULL
+        WHERE coalesce(lower(actor_email), actor_id, actor_api_key_id) IS NOT NULL
             AND type NOT IN (SELECT type FROM catalogue WHERE effect = 'login_failed')
         GROUP BY
-            coalesce(actor_email, actor_id, actor_api_key_id), ip_address, ip_asn, ip_country, user_agent, ja4,
+            coalesce(lower(actor_email), actor_id, actor_api_key_id), ip_address, ip_asn, ip_country, user_agent, ja4,
             actor_api_key_id
     """,
 )

@@ -21,7 +21,9 @@ _FIRST_AT = ReportColumn("first_at", "instant", "When the first of these events 
 _LAST_AT = ReportColumn("last_at", "instant", "When the last of these events took effect, in UTC.")
 _FIRST_ID = ReportColumn("first_event_id", "text", "Id of the first of these events; null where there is none.")
 _LAST_ID = ReportColumn("last_event_id", "text", "Id of the last of these events; null where there is none.")
-_ACTORS = ReportColumn("actors", "integer", "How many different actors they name.", "actors")
+_ACTORS = ReportColumn(
+    "actors", "integer", "How many different actors they name, e-mail addresses in lower case.", "actors"
+)
 
 # The ids of first and last events come from a second look at the few seconds that hold one. Aggregating
 # (effective_at, id) beside the counts doubles or trebles the time; this adds half of it or less.
@@ -29,9 +31,13 @@ _ACTORS = ReportColumn("actors", "integer", "How many different actors they name
 
 @report(
     columns=(
-        ReportColumn("actor", "text", "E-mail address, else id, else API key of the actor; null for events without."),
-        ReportColumn("actor_kind", "text", "user or service_account; null if unknown or not always the same."),
-        ReportColumn("actor_id", "text", "Id of the user or service account; null if unknown or not always the same."),
+        ReportColumn("actor", "text", "E-mail address in lower case, else id, else API key; null where none is named."),
+        ReportColumn(
+            "actor_kind", "text", "user or service_account; null if no event tells, if two differ, and for nobody."
+        ),
+        ReportColumn(
+            "actor_id", "text", "Id of the user or service account; null if no event tells, or if two differ."
+        ),
         ReportColumn("events", "integer", "How many events the actor caused.", "events"),
         ReportColumn("types", "integer", "How many different event types these are.", "types"),
         ReportColumn("addresses", "integer", "From how many different known IP addresses.", "addresses"),
@@ -47,22 +53,26 @@ _ACTORS = ReportColumn("actors", "integer", "How many different actors they name
 def events_per_actor() -> str:
     """Who did something, and how much?
 
-    One row an actor, the busiest first. An actor is named by e-mail address, else by the id of the user or service
-    account, else by the id of the API key; events that name no actor at all are one row whose actor is null. Events
-    that an API key causes carry no IP address, so a service account usually has 0 addresses.
+    One row an actor, the busiest first. An actor is named by e-mail address in lower case, else by the id of the user
+    or service account, else by the id of the API key; events that name no actor at all are one row whose actor is null.
+    An event that does not tell kind or id leaves them to the actor's other events. Events that an API key causes carry
+    no IP address, so a service account usually has 0 addresses.
     """
     return """
         WITH parts AS (
             SELECT
-                coalesce(actor_email, actor_id, actor_api_key_id) AS actor, actor_kind, actor_id, type, ip_address,
+                coalesce(lower(actor_email), actor_id, actor_api_key_id) AS actor,
+                actor_kind, actor_id, type, ip_address,
                 count(*) AS events, min(effective_at) AS first_at, max(effective_at) AS last_at
             FROM events
-            GROUP BY coalesce(actor_email, actor_id, actor_api_key_id), actor_kind, actor_id, type, ip_address
+            GROUP BY coalesce(lower(actor_email), actor_id, actor_api_key_id), actor_kind, actor_id, type, ip_address
         ),
         counted AS (
             SELECT
                 actor,
-                CASE WHEN min(actor_kind) = max(actor_kind) THEN min(actor_kind) END AS actor_kind,
+                CASE
+                    WHEN actor IS NOT NULL AND min(actor_kind) = max(actor_kind) THEN min(actor_kind)
+                END AS actor_kind,
                 CASE WHEN min(actor_id) = max(actor_id) THEN min(actor_id) END AS actor_id,
                 sum(events) AS events,
                 count(DISTINCT type) AS types,
@@ -74,13 +84,13 @@ def events_per_actor() -> str:
         ),
         seconds AS (
             SELECT
-                coalesce(actor_email, actor_id, actor_api_key_id) AS actor,
+                coalesce(lower(actor_email), actor_id, actor_api_key_id) AS actor,
                 effective_at,
                 min(id) AS first_id,
                 max(id) AS last_id
             FROM events
             WHERE effective_at IN (SELECT first_at FROM counted UNION ALL SELECT last_at FROM counted)
-            GROUP BY coalesce(actor_email, actor_id, actor_api_key_id), effective_at
+            GROUP BY coalesce(lower(actor_email), actor_id, actor_api_key_id), effective_at
         )
         SELECT
             counted.actor AS actor,
@@ -135,7 +145,7 @@ def events_per_day() -> str:
         WITH counted AS (
             SELECT
                 count(*) AS events,
-                count(DISTINCT coalesce(actor_email, actor_id, actor_api_key_id)) AS actors,
+                count(DISTINCT coalesce(lower(actor_email), actor_id, actor_api_key_id)) AS actors,
                 min(effective_at) AS first_at,
                 max(effective_at) AS last_at
             FROM events
@@ -184,7 +194,7 @@ def events_per_type() -> str:
             SELECT
                 type,
                 count(*) AS events,
-                count(DISTINCT coalesce(actor_email, actor_id, actor_api_key_id)) AS actors,
+                count(DISTINCT coalesce(lower(actor_email), actor_id, actor_api_key_id)) AS actors,
                 min(effective_at) AS first_at,
                 max(effective_at) AS last_at
             FROM events
@@ -242,7 +252,7 @@ def events_per_project() -> str:
             SELECT
                 project_id,
                 count(*) AS events,
-                count(DISTINCT coalesce(actor_email, actor_id, actor_api_key_id)) AS actors,
+                count(DISTINCT coalesce(lower(actor_email), actor_id, actor_api_key_id)) AS actors,
                 count(DISTINCT type) AS types,
                 min(effective_at) AS first_at,
                 max(effective_at) AS last_at,

@@ -35,17 +35,20 @@ def actor_timeline(*, actor: str | None = None) -> str:
     names the account that was tried, and is no proof that its owner did it.
 
     Args:
-        actor: Only this actor: an e-mail address, the id of a user or service account, or the id of an API key, each
+        actor: Only this actor: an e-mail address in any spelling, or the id of a user, service account or API key
             exactly as events write it; None for everybody.
     """
     return """
         SELECT
-            coalesce(actor_email, actor_id, actor_api_key_id) AS actor,
+            coalesce(lower(actor_email), actor_id, actor_api_key_id) AS actor,
             effective_at,
             CASE
                 WHEN coalesce(actor_email, actor_id, actor_api_key_id) IS NOT NULL
-                THEN epoch(effective_at) - lag(epoch(effective_at)) OVER (
-                    PARTITION BY coalesce(actor_email, actor_id, actor_api_key_id) ORDER BY effective_at, id
+                THEN round(
+                    epoch(effective_at) - lag(epoch(effective_at)) OVER (
+                        PARTITION BY coalesce(lower(actor_email), actor_id, actor_api_key_id) ORDER BY effective_at, id
+                    ),
+                    6
                 )
             END AS gap_s,
             events.type AS type,
@@ -58,7 +61,7 @@ def actor_timeline(*, actor: str | None = None) -> str:
             id AS event_id
         FROM events LEFT JOIN catalogue ON catalogue.type = events.type
         WHERE CAST($actor AS VARCHAR) IS NULL
-            OR actor_email = CAST($actor AS VARCHAR)
+            OR lower(actor_email) = lower(CAST($actor AS VARCHAR))
             OR actor_id = CAST($actor AS VARCHAR)
             OR actor_api_key_id = CAST($actor AS VARCHAR)
         ORDER BY effective_at, id
@@ -81,21 +84,22 @@ def dormant_actors(*, quiet_days: int = 45, as_of: Moment = None) -> str:
     One row a silence. A reviewer of access needs two lists: accounts that nobody uses and that should be closed
     (inactive, and never for those that were made members and not heard of since), and accounts that woke up again and
     may be somebody else's by now (returned). An account that wakes up moves from the one list to the other. Who was
-    taken out of the organization after the last event is not listed as silent; a removal that names a project is
-    taken for one from that project alone.
+    taken out of the organization or the tenant (user.deleted, tenant.user.removed) at the last event or after it is not
+    listed as silent; a removal that names a project is taken for one from that project alone.
 
     What counts is what an account did, by a session or an API key. A failed sign-in does not count, for anybody can
     fail in somebody's name. Service accounts and keys without an owner are left out: what they mostly do, calls to
     models, is not in this log. A person's calls are not in it either, so inactive says that an account does nothing
     here, not that its keys are idle. An account is known by its id, and where an event gives none, by its e-mail
-    address in any spelling; the address shown is the last one. A member of whom no event speaks cannot be seen, and a
+    address in any spelling; of an address that two ids used, such events belong to neither and are an account of their
+    own. The address shown is the last one, as it was written. A member of whom no event speaks cannot be seen, and a
     time that nobody collected looks like everybody's silence. For never, the actor is the id of the account, and the
     silence begins with the last event that gave it membership.
 
     Args:
         quiet_days: How long a silence must be; exactly so long is enough. CIS Controls v8 (5.3) says 45 days
             [days].
-        as_of: Until when the log is read; None for the newest event.
+        as_of: Until when the log is read, this instant included; None for the newest event.
     """
     # A silence never fits into a stretch of its own length, so the first and last event of each stretch are enough.
     return """

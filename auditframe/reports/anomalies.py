@@ -69,6 +69,11 @@ def login_failures_per_day(*, history_days: int = 30) -> str:
     a day on which all passwords expire does. A day without any attempt has no row; whether it was collected at all,
     the coverage of the lake tells.
 
+    Expected is the day's number of logins, at least one, times the failures a login of the days before, to which three
+    days of five logins and half a failure each are added for a source of which little is known. The limit comes from a
+    negative binomial that scatters as these days do. In what is learned, a day beyond its own limit counts as one at
+    its limit, so that an attack does not raise the next days', and a day without any attempt is no day.
+
     Args:
         history_days: How many days before a day are looked at [days].
     """

@@ -44,7 +44,8 @@ def password_spray(*, min_accounts: int = 10, window_minutes: int = 60) -> str:
     out. People behind a shared address mistype, too: an account that had signed in from the address before does not
     count, and when half of the accounts or more sign in from there afterwards, at whatever time, it is no attack. What
     followed from it are the first logins from the address, of any account, from the first failure until one window
-    after the last; the account need not be among those on which an attempt failed.
+    after the last; the account need not be among those on which an attempt failed. Accounts are compared by e-mail
+    address in lower case, else by id, else by API key: so a key without an owner is an account, too.
 
     Args:
         min_accounts: How many different accounts inside a window make it an attack [actors].
@@ -58,8 +59,8 @@ def password_spray(*, min_accounts: int = 10, window_minutes: int = 60) -> str:
                 arg_min(id, {'at': effective_at, 'id': id}) AS first_id,
                 min(effective_at) AS starts_at,
                 max(effective_at) AS ends_at,
-                min(at_s) AS starts_s,
-                max(at_s) AS ends_s,
+                min(at_us) AS starts_us,
+                max(at_us) AS ends_us,
                 count(DISTINCT varied) AS accounts,
                 count(*) AS failures,
                 count(*) - count(varied) AS unknown_failures,
@@ -71,7 +72,8 @@ def password_spray(*, min_accounts: int = 10, window_minutes: int = 60) -> str:
         successes AS (
             SELECT first_id, list(login.id ORDER BY login) AS success_ids
             FROM attacks JOIN first_logins ON common = ip_address
-            WHERE login > first_try AND CAST(epoch(login.at) AS BIGINT) < ends_s + 60 * $window_minutes
+            WHERE login > first_try
+                AND round(epoch(login.at) * 1000000) < ends_us + 60000000 * CAST($window_minutes AS BIGINT)
             GROUP BY first_id
         )
         SELECT
@@ -84,7 +86,7 @@ def password_spray(*, min_accounts: int = 10, window_minutes: int = 60) -> str:
             'From ' || ip_address || ', ' || (failures - unknown_failures) || ' attempts to sign in failed on '
                 || accounts || ' accounts'
                 || CASE WHEN unknown_failures > 0 THEN ' and ' || unknown_failures || ' on unknown ones' ELSE '' END
-                || ' within ' || ((ends_s - starts_s) // 60 + 1) || ' min'
+                || ' within ' || ((ends_us - starts_us) // 60000000 + 1) || ' min'
                 || CASE coalesce(cardinality(success_ids), 0)
                     WHEN 0 THEN '; no account signed in from there then.'
                     WHEN 1 THEN '; an account signed in from there then.'
@@ -126,8 +128,10 @@ def credential_stuffing(*, min_addresses: int = 10, window_minutes: int = 60) ->
     that wanders through three networks is none. An address that the account had signed in from before the attempt does
     not count, an attempt without an address is one more try and no address, and attempts that name no account are not
     put together. What followed from it are first logins of the account from an address, from the first failure until
-    one window after the last, where the account had never signed in from the network before the attack either; near
-    the start of the source every place is new, so read a success there with care.
+    one window after the last, where the account had never signed in from the network before the attack either, or
+    where the event does not tell the network; near the start of the source every place is new, so read a success there
+    with care. Accounts are compared by e-mail address in lower case, else by id, else by API key: so a key without an
+    owner is an account, too.
 
     Args:
         min_addresses: How many different addresses inside a window make it an attack [addresses].
@@ -141,8 +145,8 @@ def credential_stuffing(*, min_addresses: int = 10, window_minutes: int = 60) ->
                 arg_min(id, {'at': effective_at, 'id': id}) AS first_id,
                 min(effective_at) AS starts_at,
                 max(effective_at) AS ends_at,
-                min(at_s) AS starts_s,
-                max(at_s) AS ends_s,
+                min(at_us) AS starts_us,
+                max(at_us) AS ends_us,
                 count(DISTINCT varied) AS addresses,
                 count(*) AS failures,
                 count(*) - count(varied) AS unplaced_failures,
@@ -163,7 +167,7 @@ def credential_stuffing(*, min_addresses: int = 10, window_minutes: int = 60) ->
             LEFT JOIN networks ON networks.actor = attacks.actor AND networks.ip_asn = first_logins.ip_asn
             WHERE login > first_try
                 AND coalesce(first_there > first_try, true)
-                AND CAST(epoch(login.at) AS BIGINT) < ends_s + 60 * $window_minutes
+                AND round(epoch(login.at) * 1000000) < ends_us + 60000000 * CAST($window_minutes AS BIGINT)
             GROUP BY first_id
         )
         SELECT
@@ -174,7 +178,7 @@ def credential_stuffing(*, min_addresses: int = 10, window_minutes: int = 60) ->
             CAST(NULL AS VARCHAR) AS resource_id,
             failure_ids AS event_ids,
             'On the account ' || actor || ', ' || failures || ' attempts to sign in failed from ' || addresses
-                || ' addresses within ' || ((ends_s - starts_s) // 60 + 1) || ' min'
+                || ' addresses within ' || ((ends_us - starts_us) // 60000000 + 1) || ' min'
                 || CASE coalesce(cardinality(success_ids), 0)
                     WHEN 0 THEN '; no login from a place new to it followed.'
                     WHEN 1 THEN '; a login from a place new to it followed.'

@@ -15,7 +15,7 @@ from auditframe.reports._specs import Points
     columns=(
         ReportColumn("last_at", "instant", "When the last of these events took effect, in UTC."),
         ReportColumn("events", "integer", "How many events these are.", "events"),
-        ReportColumn("earlier_days", "integer", "On how many days before the actor had acted.", "days"),
+        ReportColumn("earlier_days", "integer", "On how many days before these hours the actor had acted.", "days"),
         ReportColumn("days_near", "integer", "On how many of these within two hours of that time of day.", "days"),
     ),
     plot=Points(at="effective_at", label="actor"),
@@ -28,11 +28,13 @@ def off_hours_activity(*, zone: Zone = "UTC", min_days: int = 30, max_share: flo
     One row for an actor and a spell of such hours; hours of the clock that begin at most six hours apart, such as
     those of one night, are one spell. An hour is measured against the actor's own past alone: the days before on
     which they acted, and on how many of them they did so in that hour of the clock or one of the two before or after
-    it. What is judged is no part of what it is measured against, and neither is what comes later, so that no later
-    day takes a finding away. Judged are the sessions of named people, without sign-outs, which may be a session's end
-    and nobody's deed, and without failed sign-ins. API keys and service accounts run at all hours and are left out.
-    Actors with too few days of past are not judged: ask it of a long enough part of the log. A change of shift or of
-    continent is found until it is no longer rare. Days of the week are not looked at.
+    it. These five hours lie around the same hour of an earlier day, even past its midnight: a night is never its own
+    past. Of a spell of several hours the first one's past is shown. What is judged is no part of what it is measured
+    against, and neither is what comes later, so that no later day takes a finding away. Judged are the sessions of
+    named people, without sign-outs, which may be a session's end and nobody's deed, and without failed sign-ins. API
+    keys and service accounts run at all hours and are left out. Actors with too few days of past are not judged: ask
+    it of a long enough part of the log. A change of shift or of continent is found until it is no longer rare. Days of
+    the week are not looked at. People are compared, and named, by e-mail address in lower case, else by id.
 
     Args:
         zone: The time zone whose hours are meant; another one moves hours and their past alike, but a zone with
@@ -60,15 +62,15 @@ def off_hours_activity(*, zone: Zone = "UTC", min_days: int = 30, max_share: flo
                 min(effective_at) AS first_at,
                 max(effective_at) AS last_at,
                 count(*) AS events,
-                min(earlier_days) AS earlier_days,
-                max(days_near) AS days_near,
+                arg_min(earlier_days, spells.hour_number) AS earlier_days,
+                arg_min(days_near, spells.hour_number) AS days_near,
                 CASE WHEN min(resource_id) = max(resource_id) THEN min(resource_id) END AS resource_id,
                 list(id ORDER BY effective_at, id) AS event_ids
             FROM spells
             JOIN persons ON nth = person
             JOIN quarters ON quarters.hour_number = spells.hour_number
             JOIN events
-                ON coalesce(actor_email, actor_id) = persons.actor
+                ON coalesce(lower(actor_email), actor_id) = persons.actor
                 AND CAST(floor(epoch(effective_at) / 900) AS BIGINT) = quarter
             WHERE actor_type = 'session'
                 AND area <> 'logout'
@@ -115,11 +117,13 @@ def first_seen(*, learn_days: int = 14) -> str:
 
     One row for an actor and a new thing, at the first event with it; one event can show several new things. A new
     starter is no news: nothing is reported until the actor has been seen for some days with other things of the
-    kind, or, for API keys, in any way. What an event does not say is never new. A network is known when its number
-    (ip_asn) or its block of addresses (/24, or /48 of IPv6) is; events without a number go by the block. Of a user
-    agent the digits are left out, so that an update of a browser is none. Events of failed sign-ins are not counted:
-    an attacker's failures would make his network a known one before he gets in. A corporate proxy that is switched
-    on gives everybody a new JA4 on one day; that is no attack, and much alike on one day is the sign of it.
+    kind, or, for API keys, in any way. What they are seen with at the very instant at which that begins is never news.
+    What an event does not say is never new. A network is known when its number (ip_asn) or its block of addresses (/24,
+    or /48 of IPv6) is; events without a number go by the block. User agents are compared without any digit, dot or
+    underscore, so that an update of a browser is no news. Events of failed sign-ins are not counted: an attacker's
+    failures would make his network a known one before he gets in. A corporate proxy that is switched on gives everybody
+    a new JA4 on one day; that is no attack, and much alike on one day is the sign of it. Actors are compared, and
+    named, by e-mail address in lower case, else by id, else by API key.
 
     Args:
         learn_days: How long an actor is known before anything is news; exactly so long is enough [days].
@@ -163,7 +167,7 @@ def first_seen(*, learn_days: int = 14) -> str:
                 ON sightings.actor = news.actor AND sightings.kind = news.kind AND sightings.value = news.value
                 AND sightings.first_at = news.first_at
             JOIN events
-                ON coalesce(actor_email, actor_id, actor_api_key_id) = news.actor
+                ON coalesce(lower(actor_email), actor_id, actor_api_key_id) = news.actor
                 AND effective_at = news.first_at
                 AND events.ip_address IS NOT DISTINCT FROM sightings.ip_address
                 AND raw_value IS NOT DISTINCT FROM CASE news.kind

@@ -194,8 +194,8 @@ def success_after_failures(*, min_failures: int = 5, within_minutes: int = 60) -
     when the success came from a network that the actor had never signed in from; medium when it was another address
     of a network that is known, when no address is named, when the events do not tell its network or those of earlier
     logins, or when the source holds no earlier login of the actor to compare with; low when the actor had signed in
-    from that very address before. Accounts are compared by e-mail address in lower case, else by id. Attempts that name
-    no actor are nobody's: they are left out.
+    from that very address before. Accounts are compared by e-mail address in lower case, else by id, else by API key.
+    Attempts that name no actor are nobody's: they are left out.
 
     Args:
         min_failures: Leave out shorter runs [events].
@@ -205,7 +205,7 @@ def success_after_failures(*, min_failures: int = 5, within_minutes: int = 60) -
         WITH failures AS (
             SELECT
                 coalesce(lower(actor_email), actor_id, actor_api_key_id) AS actor,
-                CAST(epoch(effective_at) AS BIGINT) // greatest(60 * $within_minutes, 1) AS nth
+                floor(epoch(effective_at) / greatest(60 * $within_minutes, 1)) AS nth
             FROM events JOIN catalogue ON catalogue.type = events.type
             WHERE effect = 'login_failed' AND coalesce(lower(actor_email), actor_id, actor_api_key_id) IS NOT NULL
         ),
@@ -218,7 +218,12 @@ def success_after_failures(*, min_failures: int = 5, within_minutes: int = 60) -
         ),
         attempts AS (
             SELECT
-                effect, events.id AS id, effective_at, CAST(epoch(effective_at) AS BIGINT) AS at_s, actor, ip_address,
+                effect,
+                events.id AS id,
+                effective_at,
+                CAST(round(epoch(effective_at) * 1000000) AS BIGINT) AS at_us,
+                actor,
+                ip_address,
                 ip_asn
             FROM events
             JOIN catalogue ON catalogue.type = events.type
@@ -239,7 +244,7 @@ def success_after_failures(*, min_failures: int = 5, within_minutes: int = 60) -
                 arg_min(failed.id, {'at': failed.effective_at, 'id': failed.id}) AS first_id,
                 count(*) AS failures,
                 min(failed.effective_at) AS first_at,
-                min(failed.at_s) AS first_s,
+                min(failed.at_us) AS first_us,
                 list(failed.id ORDER BY failed.effective_at, failed.id) AS failure_ids,
                 coalesce(
                     array_sort(array_agg(DISTINCT failed.ip_address) FILTER (WHERE failed.ip_address IS NOT NULL)),
@@ -250,7 +255,7 @@ def success_after_failures(*, min_failures: int = 5, within_minutes: int = 60) -
                 ON failed.actor = entry.actor
                 AND failed.logins_before = entry.logins_before
                 AND failed.effect = 'login_failed'
-                AND entry.at_s - failed.at_s < 60 * $within_minutes
+                AND entry.at_us - failed.at_us < 60000000 * CAST($within_minutes AS BIGINT)
             WHERE entry.effect = 'login'
             GROUP BY entry.id
             HAVING count(*) >= $min_failures
@@ -280,7 +285,7 @@ def success_after_failures(*, min_failures: int = 5, within_minutes: int = 60) -
             actor,
             CAST(NULL AS VARCHAR) AS resource_id,
             list_concat(failure_ids, [success_id]) AS event_ids,
-            actor || ' signed in after ' || failures || ' failed attempts in ' || ((at_s - first_s) // 60 + 1)
+            actor || ' signed in after ' || failures || ' failed attempts in ' || ((at_us - first_us) // 60000000 + 1)
                 || ' min, from ' || CASE
                     WHEN ip_address IS NULL THEN 'an address that is not named.'
                     WHEN address_known THEN 'an address of earlier logins, ' || ip_address || '.'

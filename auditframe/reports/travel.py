@@ -28,13 +28,16 @@ def impossible_travel(*, max_kmh: float = 900.0, min_km: float = 500.0, egress_a
 
     One row for each two consecutive logins of an actor whose places are farther apart than the time between them
     allows. Either somebody else holds the password, or one of the places is only where a tunnel ends. Places are the
-    coordinates that the API gives for the address; a login without them is passed over. The same jump between the same
-    two networks is medium at its first time and low from then on.
+    coordinates that the API gives for the address; a login without them, or with some that are nowhere on earth, is
+    passed over. An address that moved is no jump. The same jump between the same two networks, there or back, is medium
+    at its first time and low from then on; an address without a network number stands for its network, and a jump one
+    end of which has neither is always medium. An actor's e-mail address is in lower case.
 
-    A corporate tunnel is learned from the data and not reported: an address, or a network of shared addresses, that
-    several actors jump to or from on two days or more each. So a source of one day knows no tunnel, and an attacker who
-    keeps that many accounts busy from one address for days passes for one. Behind such a tunnel everybody seems to be
-    at its end: nothing is found there.
+    A corporate tunnel is learned from the data and not reported: an address that several actors jump to or from on two
+    days or more each, or a network in which they do so at addresses that two actors or more signed in from. The day of
+    a jump is that of the later login. So a source of one day knows no tunnel, and an attacker who keeps that many
+    accounts busy from one address for days passes for one. Behind such a tunnel everybody seems to be at its end:
+    nothing is found there.
 
     Args:
         max_kmh: The highest speed that is possible; only above it a jump is reported [km/h].
@@ -56,7 +59,7 @@ def impossible_travel(*, max_kmh: float = 900.0, min_km: float = 500.0, egress_a
             SELECT
                 events.id AS id,
                 effective_at,
-                CAST(epoch(effective_at) AS BIGINT) AS at_s,
+                CAST(round(epoch(effective_at) * 1000000) AS BIGINT) AS at_us,
                 actor,
                 ip_address,
                 ip_asn,
@@ -72,7 +75,7 @@ def impossible_travel(*, max_kmh: float = 900.0, min_km: float = 500.0, egress_a
             SELECT
                 *,
                 lag(id) OVER earlier AS from_id,
-                lag(at_s) OVER earlier AS from_s,
+                lag(at_us) OVER earlier AS from_us,
                 lag(ip_address) OVER earlier AS from_address,
                 lag(ip_asn) OVER earlier AS from_asn,
                 lag(place) OVER earlier AS from_place,
@@ -89,7 +92,8 @@ def impossible_travel(*, max_kmh: float = 900.0, min_km: float = 500.0, egress_a
                     + cos(radians(latitude)) * cos(radians(from_latitude))
                         * pow(sin(radians(longitude - from_longitude) / 2), 2)
                 ))) AS km,
-                (at_s - from_s) / 3600.0 AS hours
+                (at_us - from_us) / 3600000000 AS hours,
+                floor(at_us / 1000000) = floor(from_us / 1000000) AS is_same_second
             FROM paired
             WHERE from_id IS NOT NULL
                 AND (latitude <> from_latitude OR longitude <> from_longitude)
@@ -104,28 +108,33 @@ def impossible_travel(*, max_kmh: float = 900.0, min_km: float = 500.0, egress_a
             WHERE km >= $min_km AND km > $max_kmh * hours
         ),
         ends AS (
-            SELECT actor, at_s, ip_address, ip_asn FROM jumps
+            SELECT actor, floor(epoch(effective_at) / 86400) AS day, ip_address, ip_asn FROM jumps
             UNION ALL
-            SELECT actor, at_s, from_address, from_asn FROM jumps
+            SELECT actor, floor(epoch(effective_at) / 86400), from_address, from_asn FROM jumps
         ),
         shared AS (
-            SELECT ip_address
-            FROM logins JOIN (SELECT DISTINCT ip_address FROM ends) AS ended USING (ip_address)
-            GROUP BY ip_address
-            HAVING min(actor) < max(actor)
+            SELECT ended.ip_address AS ip_address
+            FROM events
+            JOIN catalogue ON catalogue.type = events.type
+            JOIN (SELECT DISTINCT ip_address FROM ends WHERE ip_asn IS NOT NULL) AS ended
+                ON ended.ip_address = events.ip_address
+            WHERE effect = 'login'
+            GROUP BY ended.ip_address
+            HAVING min(coalesce(lower(actor_email), actor_id, actor_api_key_id))
+                < max(coalesce(lower(actor_email), actor_id, actor_api_key_id))
         ),
         habits AS (
             SELECT 'address' AS kind, ip_address AS network, actor
             FROM ends
             WHERE ip_address IS NOT NULL
             GROUP BY ip_address, actor
-            HAVING min(at_s // 86400) < max(at_s // 86400)
+            HAVING min(day) < max(day)
             UNION ALL
             SELECT 'asn', ip_asn, actor
             FROM ends JOIN shared USING (ip_address)
             WHERE ip_asn IS NOT NULL
             GROUP BY ip_asn, actor
-            HAVING min(at_s // 86400) < max(at_s // 86400)
+            HAVING min(day) < max(day)
         ),
         tunnels AS (SELECT kind, network FROM habits GROUP BY kind, network HAVING count(*) >= $egress_actors),
         addresses AS (SELECT network AS ip_address FROM tunnels WHERE kind = 'address'),
@@ -134,7 +143,10 @@ def impossible_travel(*, max_kmh: float = 900.0, min_km: float = 500.0, egress_a
             SELECT
                 *,
                 row_number() OVER (
-                    PARTITION BY actor, least(network, from_network), greatest(network, from_network)
+                    -- Of one network and none, least and greatest are both the one.
+                    PARTITION BY
+                        actor, least(network, from_network), greatest(network, from_network),
+                        network IS NULL OR from_network IS NULL
                     ORDER BY effective_at, id
                 ) AS nth
             FROM jumps
@@ -152,19 +164,23 @@ def impossible_travel(*, max_kmh: float = 900.0, min_km: float = 500.0, egress_a
             [from_id, id] AS event_ids,
             actor || ' signed in from ' || coalesce(from_place, from_latitude || ', ' || from_longitude) || ' and '
                 || CASE
-                    WHEN hours = 0 THEN 'in the same second'
-                    WHEN hours < 1 THEN (at_s - from_s) // 60 || ' min ' || (at_s - from_s) % 60 || ' s later'
+                    WHEN is_same_second THEN 'in the same second'
+                    WHEN hours < 1 THEN (at_us - from_us) // 60000000 || ' min '
+                        || (at_us - from_us) // 1000000 % 60 || ' s later'
                     ELSE CAST(hours AS DECIMAL(18, 1)) || ' h later'
                 END || ' from ' || coalesce(place, latitude || ', ' || longitude) || ', '
                 || CAST(round(km) AS BIGINT) || ' km away'
-                || CASE WHEN hours = 0 THEN '.' ELSE ': ' || CAST(round(km / hours) AS BIGINT) || ' km/h.' END AS why,
+                || CASE
+                    WHEN is_same_second THEN '.'
+                    ELSE ': ' || CAST(round(km / hours) AS BIGINT) || ' km/h.'
+                END AS why,
             from_place,
             place AS to_place,
             from_address,
             ip_address AS to_address,
             round(km, 1) AS distance_km,
             round(hours, 2) AS hours,
-            CASE WHEN hours > 0 THEN round(km / hours, 1) END AS speed_kmh,
+            CASE WHEN NOT is_same_second THEN round(km / hours, 1) END AS speed_kmh,
             from_id AS from_event_id,
             id AS to_event_id
         FROM reported
@@ -197,9 +213,14 @@ def fingerprint_changes(*, min_actors: int = 3) -> str:
     show the two together, in two networks or in an established one, which is one that as many actors use on two days
     or more each. A handshake is usual in an established network when enough actors show it there. So a TLS proxy is
     no finding: it shows its own handshake for every browser behind it, and what clients show there teaches nothing
-    about them. Nor is a new release, once enough actors run it; the first ones may be reported until then. A client
-    of which nothing usual is known is not judged. It is medium for an actor who showed a usual handshake with the same
+    about them. A proxy is what shows one whole JA4 for two families of clients or more, to enough actors together, in
+    an established network. A network is the number that the event gives, else the one that other sessions give the
+    address, else the address; what gives none of these fits when its handshake is usual in any established network.
+
+    Nor is a new release a finding, once enough actors run it; the first ones may be reported until then. A client of
+    which nothing usual is known is not judged. It is medium for an actor who showed a usual handshake with the same
     client before, and low for one who always looked like this: some virus scanners act as a proxy on one computer.
+    Actors are compared, and named, by e-mail address in lower case, else by id, else by API key.
 
     Args:
         min_actors: How many actors make something usual [actors].
@@ -207,7 +228,7 @@ def fingerprint_changes(*, min_actors: int = 3) -> str:
     return """
         WITH sessions AS (
             SELECT
-                coalesce(actor_email, actor_id, actor_api_key_id) AS actor,
+                coalesce(lower(actor_email), actor_id, actor_api_key_id) AS actor,
                 user_agent,
                 ja4,
                 ip_address,
@@ -219,9 +240,9 @@ def fingerprint_changes(*, min_actors: int = 3) -> str:
             FROM events LEFT JOIN catalogue ON catalogue.type = events.type
             WHERE user_agent IS NOT NULL
                 AND ja4 IS NOT NULL
-                AND coalesce(actor_email, actor_id, actor_api_key_id) IS NOT NULL
+                AND coalesce(lower(actor_email), actor_id, actor_api_key_id) IS NOT NULL
             GROUP BY
-                coalesce(actor_email, actor_id, actor_api_key_id), user_agent, ja4, ip_address, ip_asn,
+                coalesce(lower(actor_email), actor_id, actor_api_key_id), user_agent, ja4, ip_address, ip_asn,
                 coalesce(effect, 'other') = 'login_failed'
         ),
         places AS (
@@ -314,7 +335,7 @@ def fingerprint_changes(*, min_actors: int = 3) -> str:
             FROM strange
             JOIN habits USING (client)
             JOIN events
-                ON coalesce(actor_email, actor_id, actor_api_key_id) = strange.actor
+                ON coalesce(lower(actor_email), actor_id, actor_api_key_id) = strange.actor
                 AND events.user_agent = strange.user_agent
                 AND events.ja4 = strange.ja4
                 AND events.ip_address IS NOT DISTINCT FROM strange.ip_address
