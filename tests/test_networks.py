@@ -96,3 +96,31 @@ def test_what_nobody_on_the_internet_can_come_from_is_not_reachable() -> None:
     assert not widening([], ["10.0.0.0/8", "fd00::/8", "127.0.0.1"]).reachable
     assert widening([], ["10.0.0.0/8", "192.0.2.1"]).reachable
     assert widening([], ["8.0.0.0/6"]).reachable
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        *("0.1.2.3", "100.64.0.0/10", "169.254.0.1", "172.31.0.0/16", "192.0.0.1", "198.19.0.0/16"),
+        *(
+            "224.0.0.0/3",
+            "255.255.255.255",
+            "::",
+            "64:ff9b:1::/48",
+            "100::7",
+            "fe80::/10",
+            "ff02::1",
+            "::ffff:10.0.0.1",
+        ),
+    ],
+)
+def test_a_network_that_is_not_global_is_not_reachable(entry: str) -> None:
+    assert not widening([], [entry]).reachable
+    assert widening([], [entry]).wide == ()
+
+
+@pytest.mark.parametrize(
+    "entry", ["100.128.0.1", "172.32.0.0/16", "198.20.0.0/16", "203.0.113.9", "2001:db8::1", "::/96", "fe00::/8"]
+)
+def test_the_internet_and_what_stands_for_it_in_examples_is_reachable(entry: str) -> None:
+    assert widening([], [entry]).reachable

@@ -53,9 +53,36 @@ def test_a_list_without_a_row_approves_nothing(tmp_path: Path) -> None:
     assert unapproved(written(tmp_path, HEADER), "u1", "u2") == ["u1", "u2"]
 
 
-def test_a_row_of_empty_fields_approves_everything_and_an_empty_line_nothing(tmp_path: Path) -> None:
-    assert unapproved(written(tmp_path, HEADER + "CHG-1,,,,\n"), "u1", "u2") == []
+def test_an_empty_line_approves_nothing(tmp_path: Path) -> None:
     assert unapproved(written(tmp_path, HEADER + "\n\n"), "u1") == ["u1"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "named"),
+    [
+        ("CHG-1,,,,\n", "line 2 (CHG-1)"),
+        (",,,,\n", "line 2 (without a name)"),
+        ('"CHG-1\nagain",key_1,,,\n\nCHG-2,,"",,\nCHG-3,,,,\n', "line 5 (CHG-2)"),
+    ],
+)
+@pytest.mark.parametrize("start", ["", "\ufeff"])
+def test_a_line_that_would_approve_everything_is_refused_by_its_number(
+    start: str, lines: str, named: str, tmp_path: Path
+) -> None:
+    path = written(tmp_path, start + HEADER + lines)
+
+    with pytest.raises(ParameterError) as caught:
+        unapproved(path, "u1")
+    assert f"{named} names neither actor, resource_id nor times and would approve everything" in str(caught.value)
+    assert "give starts_at and ends_at" in str(caught.value)
+
+
+def test_a_span_of_time_alone_approves_everything_in_it(tmp_path: Path) -> None:
+    inside = "CHG-1,,,2026-01-01T00:00:00Z,2026-01-02T00:00:00Z\n"
+    before = "CHG-1,,,,2026-01-01T00:00:00Z\n"
+
+    assert unapproved(written(tmp_path, HEADER + inside), "u1", "u2") == []
+    assert unapproved(written(tmp_path, HEADER + before), "u1") == ["u1"]
 
 
 @pytest.mark.parametrize("name", ["NA", "null", "nan", "N/A", "007", "true"])

@@ -52,23 +52,44 @@ ACCESS_FACTS = Relation(
                 ('group', 'group'), ('tenant.group', 'group'), ('tenant.group.member', 'member'),
                 ('api_key', 'key')
         ),
-        groups_with_roles AS (
-            SELECT DISTINCT coalesce(detail_principal_id, TRY(detail ->> '$.group_id')) AS group_id
-            FROM events JOIN areas ON areas.area = events.area AND about = 'assignment'
-            WHERE lower(detail_principal_type) = 'group' OR TRY(detail ->> '$.group_id') IS NOT NULL
-        ),
         picked AS (
             SELECT
                 events.*,
                 effect,
                 CASE WHEN events.area = 'tenant.user' AND effect = 'create' THEN 'invite' ELSE about END AS about,
-                CASE WHEN left(events.area, 7) = 'tenant.' THEN detail END AS payload,
-                CASE WHEN left(events.area, 7) = 'tenant.' THEN TRY(detail ->> '$.user_id') END AS told_user,
-                CASE WHEN left(events.area, 7) = 'tenant.' THEN TRY(detail ->> '$.group_id') END AS told_group
+                CASE
+                    WHEN left(events.area, 7) <> 'tenant.' THEN NULL
+                    WHEN json_valid(detail) THEN detail
+                    -- Half a surrogate pair, which JSON may hold, would leave the whole payload unread.
+                    ELSE regexp_replace(detail, '\\\\u[dD][89a-fA-F][0-9a-fA-F]{2}', '?', 'g')
+                END AS payload
             FROM events
             JOIN areas ON areas.area = events.area
             JOIN catalogue ON catalogue.type = events.type
             WHERE effect IN ('create', 'change', 'delete', 'grant', 'revoke') AND (about <> 'key' OR effect = 'create')
+        ),
+        told AS (
+            SELECT
+                *,
+                TRY(payload ->> '$.user_id') AS told_user,
+                TRY(payload ->> '$.group_id') AS told_group
+            FROM picked
+        ),
+        receivers AS (
+            -- Of any type: which of them are groups, the joinings tell.
+            SELECT DISTINCT coalesce(
+                detail_principal_id, TRY(payload ->> '$.user_id'), TRY(payload ->> '$.group_id')
+            ) AS receiver_id
+            FROM (
+                SELECT
+                    detail_principal_id,
+                    CASE
+                        WHEN detail_principal_id IS NOT NULL OR left(events.area, 7) <> 'tenant.' THEN NULL
+                        WHEN json_valid(detail) THEN detail
+                        ELSE regexp_replace(detail, '\\\\u[dD][89a-fA-F][0-9a-fA-F]{2}', '?', 'g')
+                    END AS payload
+                FROM events JOIN areas ON areas.area = events.area AND about = 'assignment'
+            ) AS assigned
         ),
         facts AS (
             SELECT
@@ -81,7 +102,7 @@ ACCESS_FACTS = Relation(
                     WHEN about <> 'assignment' THEN coalesce(told_user, resource_id)
                 END AS subject_id,
                 CASE WHEN about IN ('member', 'group') THEN coalesce(told_group, resource_id) END AS group_id
-            FROM picked
+            FROM told
         )
         SELECT
             id,
@@ -144,6 +165,6 @@ ACCESS_FACTS = Relation(
             OR effect <> 'grant'
             -- Of the many who are put into groups, those that can matter: by oneself, or into a group with a role.
             OR subject_id = actor_id
-            OR group_id IN (SELECT group_id FROM groups_with_roles)
+            OR group_id IN (SELECT receiver_id FROM receivers)
     """,
 )

@@ -23,7 +23,11 @@ PRINCIPAL = ReportColumn("principal_id", "text", "Who or what received it; null 
 PRINCIPAL_TYPE = ReportColumn(
     "principal_type", "text", "user, service_account, group, invited or role; null if there are several."
 )
-ROLE = ReportColumn("role", "text", "The role's name, else its id; null if the events do not tell.")
+ROLE = ReportColumn(
+    "role",
+    "text",
+    "The role's name, else its id, of a group's several roles the one held longest; null if the events do not tell.",
+)
 PERMISSIONS = ReportColumn("permissions", "texts", "The privileged permissions that it brings; empty if none is named.")
 KNOWN = ReportColumn("known", "flag", "Whether the events tell that it is privileged.")
 
@@ -128,8 +132,14 @@ GRANTS = Relation(
                 standing.id AS grant_id,
                 coalesce(name, standing.role) AS role,
                 coalesce(basis_ids, CAST([] AS VARCHAR[])) AS basis_ids,
-                standing.ended_at AS ended_at,
-                standing.ended_id AS ended_id
+                -- A role that is privileged by its name stays so, whatever it allows.
+                least(standing.ended_at, CASE WHEN NOT by_name THEN emptied_at END) AS ended_at,
+                CASE
+                    WHEN by_name OR emptied_id IS NULL
+                        OR (standing.ended_at, standing.ended_id) < (emptied_at, emptied_id)
+                        THEN standing.ended_id
+                    ELSE emptied_id
+                END AS ended_id
             FROM memberships_of_groups AS joined
             JOIN assignments AS standing ON standing.principal_id = joined.group_id
             LEFT JOIN role_versions ON role_versions.role_id = standing.role_id
@@ -143,19 +153,24 @@ GRANTS = Relation(
                 )
         ),
         joins AS (
-            SELECT
-                given.id AS id,
-                -- Of several roles the one that was held longest.
-                min_by(given.role, (-epoch(coalesce(ended_at, CAST('9999-12-31' AS TIMESTAMPTZ))), given.role)) AS role,
-                list(facts.id ORDER BY facts.effective_at, facts.id) AS grant_ids
+            SELECT named.id AS id, role, grant_ids
             FROM (
-                SELECT id, role, ended_at, grant_id AS basis_id FROM opened
-                UNION
-                SELECT id, role, ended_at, listed.basis_id
-                FROM opened CROSS JOIN unnest(basis_ids) AS listed(basis_id)
-            ) AS given
-            JOIN access_facts AS facts ON facts.id = basis_id
-            GROUP BY given.id
+                -- Of several roles the one that was held longest.
+                SELECT
+                    id, min_by(role, (-epoch(coalesce(ended_at, CAST('9999-12-31' AS TIMESTAMPTZ))), role)) AS role
+                FROM opened
+                GROUP BY id
+            ) AS named
+            JOIN (
+                SELECT given.id AS id, list(facts.id ORDER BY facts.effective_at, facts.id) AS grant_ids
+                FROM (
+                    SELECT id, grant_id AS basis_id FROM opened
+                    UNION
+                    SELECT id, listed.basis_id FROM opened CROSS JOIN unnest(basis_ids) AS listed(basis_id)
+                ) AS given
+                JOIN access_facts AS facts ON facts.id = basis_id
+                GROUP BY given.id
+            ) AS based ON based.id = named.id
         ),
         closed AS (
             -- Joiners whose group lost, later, every role by which they had gained privileges.
@@ -241,7 +256,14 @@ GRANTS = Relation(
                     ELSE [principal_id]
                 END,
                 coalesce(basis_ids, CAST([] AS VARCHAR[])), coalesce(joined_ids, CAST([] AS VARCHAR[])),
-                ended_at, ended_id, NULL
+                least(ended_at, CASE WHEN known AND NOT by_name THEN emptied_at END),
+                CASE
+                    WHEN by_name OR NOT known OR emptied_id IS NULL
+                        OR (ended_at, ended_id) < (emptied_at, emptied_id)
+                        THEN ended_id
+                    ELSE emptied_id
+                END,
+                NULL
             FROM assignments AS assigned
             LEFT JOIN members ON members.grant_id = assigned.id
             LEFT JOIN role_versions ON role_versions.role_id = assigned.role_id AND role_versions.n = assigned.n

@@ -18,11 +18,23 @@ _WIDE = {4: 16, 6: 32}
 _MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 """IPv4 addresses as IPv6 writes them."""
 
-_INSIDE = tuple(
-    ipaddress.ip_network(each)
-    for each in ("10.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16")
-) + tuple(ipaddress.ip_network(each) for each in ("::1/128", "fc00::/7", "fe80::/10"))
-"""Addresses that nobody on the internet can come from."""
+_INSIDE: tuple[Network, ...] = (
+    *ipaddress.collapse_addresses(
+        ipaddress.IPv4Network(each)
+        for each in (
+            *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12"),
+            *("192.0.0.0/24", "192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/4", "240.0.0.0/4"),
+        )
+    ),
+    *ipaddress.collapse_addresses(
+        ipaddress.IPv6Network(each)
+        for each in ("::/127", "64:ff9b:1::/48", "100::/64", "fc00::/7", "fe80::/10", "ff00::/8")
+    ),
+)
+"""Networks that nobody on the internet can come from: not global, after the registries of IANA, or of many receivers.
+
+Those kept for documentation are left out: in examples they stand for the internet.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from auditframe.lake import Events
 
 _INSTANT = pa.timestamp("us", tz="UTC")
+_LIMITS = ("actor", "resource_id", "starts_at", "ends_at")
 _NOT_JUDGED = "No approved changes were given, so nothing was judged. Name a file of them with the parameter approved."
 
 
@@ -90,23 +92,37 @@ def _read_approvals(events: Events, values: Mapping[str, Any]) -> pa.Table:
         # Only an empty field is null: an actor or a resource may well be called NA or null.
         options = pc.ConvertOptions(column_types=schema, null_values=[""], strings_can_be_null=True)
         table = pc.read_csv(path, convert_options=options).select(schema.names).cast(schema)
-        _check_order(table)
+        _check_approvals(table, path)
     except OSError as error:
         raise FileError(f"{path} cannot be read: {error.strerror or error}.", path=path) from error
     except (pa.ArrowException, KeyError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ParameterError(
             f"{path} is no list of approved changes: {reason} It is a CSV file with the columns "
-            f"{', '.join(schema.names)}; times have a zone, and an empty field matches everything.",
+            f"{', '.join(schema.names)}; times have a zone, and an empty field matches everything, but not all of them "
+            "may be empty.",
             report=None,
         ) from error
     return table
 
 
-def _check_order(approvals: pa.Table) -> None:
+def _check_approvals(approvals: pa.Table, path: Path) -> None:
     for row in approvals.to_pylist():
         if row["starts_at"] and row["ends_at"] and row["ends_at"] <= row["starts_at"]:
             raise ValueError(f"{row['change']} ends before it starts.")
+        if not any(row[name] for name in _LIMITS):
+            raise ValueError(
+                f"line {_line_without_limits(path)} ({row['change'] or 'without a name'}) names neither actor, "
+                "resource_id nor times and would approve everything; fill in one of them, or remove the line. To "
+                "approve everything for a while, give starts_at and ends_at."
+            )
+
+
+def _line_without_limits(path: Path) -> int:
+    """Return the number of the first line of a file of approvals that approves everything."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = csv.DictReader(file)
+        return next(rows.line_num for row in rows if row and not any(row[name] for name in _LIMITS))
 
 
 def _lake_of(events: Events) -> Lake | None:

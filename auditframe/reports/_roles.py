@@ -27,8 +27,10 @@ ROLE_VERSIONS = Relation(
         "narrowed_at": _INSTANT,
         "narrowed_id": pa.string(),
         "lost": _TEXTS,
+        "emptied_at": _INSTANT,
+        "emptied_id": pa.string(),
     },
-    "A role from one event about it to the next: its privileged permissions, those gained, and when some were lost.",
+    "A role from one event about it to the next: its privileged permissions, those gained, and when some or all went.",
     needs=(PRIVILEGES,),
     sql="""
         WITH versions AS (
@@ -114,6 +116,9 @@ ROLE_VERSIONS = Relation(
         compared AS (
             SELECT
                 roles.*,
+                first_value(CASE WHEN cardinality(permissions) = 0 THEN effective_at END IGNORE NULLS) OVER later
+                    AS emptied_at,
+                first_value(CASE WHEN cardinality(permissions) = 0 THEN id END IGNORE NULLS) OVER later AS emptied_id,
                 CASE
                     WHEN effect = 'change' AND (added IS NOT NULL OR coalesce(was_defined, false)) THEN list_filter(
                         permissions,
@@ -125,6 +130,7 @@ ROLE_VERSIONS = Relation(
                 SELECT role_id AS id_before, n + 1 AS n_after, permissions AS permissions_before, defined AS was_defined
                 FROM roles
             ) AS earlier ON id_before = role_id AND n_after = n
+            WINDOW later AS (PARTITION BY role_id ORDER BY n ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING)
         ),
         narrowed AS (
             SELECT compared.role_id AS role_id, compared.n AS n, min(roles.n) AS narrowed_n
@@ -149,7 +155,9 @@ ROLE_VERSIONS = Relation(
             gained,
             later.effective_at AS narrowed_at,
             later.id AS narrowed_id,
-            list_filter(gained, lambda one: NOT list_contains(later.permissions, one)) AS lost
+            list_filter(gained, lambda one: NOT list_contains(later.permissions, one)) AS lost,
+            emptied_at,
+            emptied_id
         FROM compared
         LEFT JOIN narrowed ON narrowed.role_id = compared.role_id AND narrowed.n = compared.n
         LEFT JOIN roles AS later ON later.role_id = compared.role_id AND later.n = narrowed_n

@@ -109,13 +109,14 @@ def allowlist_widening() -> str:
     """Which changes let more addresses through an IP allow-list?
 
     One row for each event that makes or alters an IP allow-list such that it lets in more than before, in time order.
-    The list before is the one that the last earlier event of the source gave the same allow-list. Order, doubles, nulls
-    and how ranges are cut mean nothing: a list that merely narrows, or says the same in other words, is no finding.
-    Where the list is new or the one before unknown, it is judged by itself. The severity is high if all addresses, or a
-    range with a very short prefix, are let in and were not: IPv4 shorter than 16 bits, IPv6 shorter than 32, ranges
-    that touch counted as one. It is medium for any other network that was added, and low for networks that nobody on
-    the internet can come from, and for entries that are neither an address nor a range. Whether a list is in force,
-    this does not tell: control_changes does.
+    The list before is the one that the last earlier event of the source gave the same allow-list since it was made; one
+    that was deleted is none. Order, doubles, nulls and how ranges are cut mean nothing: a list that merely narrows, or
+    says the same in other words, is no finding. Where the list is new or the one before unknown, it is judged by
+    itself. The severity is high if all addresses, or a range with a very short prefix, are let in and were not: IPv4
+    shorter than 16 bits, IPv6 shorter than 32, ranges that touch counted as one. It is medium for any other network
+    that was added, and low for networks that nobody on the internet can come from (private, shared, loopback,
+    link-local, multicast and reserved ones; those kept for documentation count as the internet), and for entries that
+    are neither an address nor a range. Whether a list is in force, this does not tell: control_changes does.
     """
     return """
         WITH lists AS (
@@ -125,18 +126,28 @@ def allowlist_widening() -> str:
                 coalesce(actor_email, actor_id, actor_api_key_id) AS actor,
                 resource_id,
                 CASE WHEN resource_id IS NULL THEN events.id END AS alone,
-                effect = 'create' AS made,
+                effect,
                 detail_allowed_ips AS after
             FROM events JOIN catalogue ON catalogue.type = events.type
-            WHERE area = 'ip_allowlist' AND effect IN ('create', 'change') AND detail_allowed_ips IS NOT NULL
+            WHERE area = 'ip_allowlist' AND effect IN ('create', 'change', 'delete')
+        ),
+        numbered AS (
+            SELECT
+                *,
+                sum(CASE WHEN effect = 'change' THEN 0 ELSE 1 END) OVER (
+                    PARTITION BY resource_id, alone ORDER BY effective_at, id
+                    RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+                ) AS life
+            FROM lists
         ),
         replayed AS (
             SELECT
                 *,
                 lag(after) OVER past AS before,
                 lag(id) OVER past AS previous_event_id
-            FROM lists
-            WINDOW past AS (PARTITION BY resource_id, alone ORDER BY effective_at, id)
+            FROM numbered
+            WHERE effect <> 'delete' AND after IS NOT NULL
+            WINDOW past AS (PARTITION BY resource_id, alone, life ORDER BY effective_at, id)
         )
         SELECT
             'allowlist_widening:' || id AS finding,
@@ -144,7 +155,7 @@ def allowlist_widening() -> str:
             actor,
             resource_id,
             [id] AS event_ids,
-            made AND before IS NULL AS made,
+            effect = 'create' AS made,
             before,
             after,
             previous_event_id

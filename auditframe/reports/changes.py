@@ -29,9 +29,10 @@ def resource_history(*, resource_id: str | None = None) -> str:
     """What happened to a resource, and who did it?
 
     One row for each event and each resource that it names, in time order. An event names a resource as what it is
-    about, or in its payload: as the principal that received a role, in a list of certificates, and so on; via says
-    where, and only the first of these places when one event names a resource twice. What merely happened inside a
-    project is not the project's history. Payloads that OpenAI does not document are searched for their own id alone.
+    about, or in its payload: as the resource, principal or role of an assignment, in a list of certificates or
+    allow-lists, or as a project, service account, identity provider, workspace or connector; via says where, and only
+    the first of these places when one event names a resource twice. What merely happened inside a project is not the
+    project's history. Payloads that OpenAI does not document are read where they use the same names.
 
     Args:
         resource_id: Only this resource; None for every one.
@@ -122,8 +123,10 @@ def change_log(*, resource_id: str | None = None) -> str:
     source. Fields of users and rate limits are told apart by project, permissions on a resource by role, and after a
     deletion everything begins anew; an event without a resource has no past. A deletion has a row for each value that
     it states itself. A request for what was set already is a row whose changed is false. Permissions of a role are
-    altered by what is added and removed, and a workload identity provider by a part of its data: after says so, and
-    the whole that results is unknown. Payloads that OpenAI does not document are read where they use the same names.
+    altered by what is added and removed, and a workload identity provider by a part of its data: after says so, and the
+    whole that results is unknown. What names a thing or says why something failed is no field: lists of certificates
+    and allow-lists, the role of an assignment, the kind of a deleted resource, and errors. Payloads that OpenAI does
+    not document are read where they use the same names.
 
     Args:
         resource_id: Only this resource; None for every one.
@@ -136,8 +139,8 @@ def change_log(*, resource_id: str | None = None) -> str:
                 -- What a role may do on a resource, and no life of that resource.
                 coalesce(verb IN ('bound_to_resource', 'unbound_from_resource'), false) AS binds,
                 coalesce(effect IN ('create', 'grant') OR verb = 'registered', false) AND NOT binds AS begins,
-                coalesce(effect IN ('delete', 'revoke'), false) AND NOT binds AS ends,
-                coalesce(effect NOT IN ('delete', 'revoke'), true) AND NOT binds AS defines
+                -- Deleting some things turns a control off, which is what the catalogue calls it then.
+                coalesce(effect IN ('delete', 'revoke') OR verb = 'deleted', false) AND NOT binds AS ends
             FROM events LEFT JOIN catalogue ON catalogue.type = events.type
             WHERE coalesce(effect, 'other') NOT IN ('login', 'login_failed', 'logout')
                 AND (CAST($resource_id AS VARCHAR) IS NULL OR resource_id = CAST($resource_id AS VARCHAR))
@@ -192,9 +195,10 @@ def change_log(*, resource_id: str | None = None) -> str:
                             'removed ' || to_json(array_sort(detail_changes_requested_permissions_removed))
                         ), ''))
                     WHEN 'resource_type' THEN coalesce(
-                        detail_changes_requested_resource_type, CASE WHEN defines THEN detail_resource_type END)
+                        detail_changes_requested_resource_type,
+                        CASE WHEN NOT binds AND type <> 'resource.deleted' THEN detail_resource_type END)
                     WHEN 'resource_id' THEN coalesce(
-                        detail_changes_requested_resource_id, CASE WHEN defines THEN detail_resource_id END)
+                        detail_changes_requested_resource_id, CASE WHEN NOT binds THEN detail_resource_id END)
                     WHEN 'metadata' THEN detail_changes_requested_metadata
                     WHEN 'data' THEN coalesce(detail_data, 'in part ' || detail_changes_requested)
                     WHEN 'email' THEN detail_data_email
@@ -270,7 +274,11 @@ def change_log(*, resource_id: str | None = None) -> str:
     severity="medium",
     columns=(
         ReportColumn("type", "text", "The event type."),
-        ReportColumn("nearest", "text", "The approved change that would cover it but for one thing; null if none."),
+        ReportColumn(
+            "nearest",
+            "text",
+            "The approved change that names its actor or resource and would cover it but for one thing; null if none.",
+        ),
     ),
     plot=Points(at="effective_at", label="type"),
     controls=("SOC 2 CC6.8", "SOC 2 CC8.1", "ISO/IEC 27001:2022 A.8.32", "NIST SP 800-53 r5 CM-3"),
@@ -283,10 +291,12 @@ def unapproved_changes(*, approved: str | None = None) -> str:
     deletes something, grants or takes access, or turns a control on or off; an event about several allow-lists or
     certificates is a change of each. Approved changes are a CSV file with the columns change (its name), actor,
     resource_id, starts_at and ends_at: the actor is an e-mail address in any case, or the id of a user, service account
-    or API key; the change falls at starts_at or later and before ends_at; an empty field matches everything. An event
-    that names no actor, or no resource, is covered only where that field is empty. Without a file the answer is empty
-    and a warning says so, for nobody said what is approved. Why names an approval that differs in one thing: the time,
-    the person or the resource. A finding is as severe as the catalogue holds such an event to be, and at most medium.
+    or API key; the change falls at starts_at or later and before ends_at; an empty field matches everything, and a line
+    that fills no field but change is refused, for it would approve everything. Spaces around a value are part of it. An
+    event that names no actor, or no resource, is covered only where that field is empty. Without a file the answer is
+    empty and a warning says so, for nobody said what is approved. Why names an approval that differs in one thing: the
+    time, the person or the resource. A finding is as severe as the catalogue holds such an event to be, and at most
+    medium.
 
     Args:
         approved: The path of the CSV file of approved changes; None to judge nothing.

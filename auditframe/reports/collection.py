@@ -185,7 +185,12 @@ def mutations() -> str:
         ReportColumn("type", "text", "The event type."),
         ReportColumn("field", "text", "Path of the field in the payload, keys joined by /; null if it is about none."),
         ReportColumn("expected", "text", "What the field holds after the columns; null unless it holds another type."),
-        ReportColumn("found", "text", "What the field holds here; null if it is not about a field."),
+        ReportColumn(
+            "found",
+            "text",
+            "What the field holds here: text, number, flag, object, list, list of one of these, or mixed or empty; "
+            "null if it is not about a field.",
+        ),
         ReportColumn("events", "integer", "How many events show it.", "events"),
         ReportColumn("first_at", "instant", "When the first of these took effect, in UTC; null if there is none."),
         ReportColumn("last_at", "instant", "When the last of these took effect, in UTC; null if there is none."),

@@ -30,9 +30,11 @@ def privileged_grants() -> str:
     What a custom role allows is replayed from the events that defined and altered it, up to the assignment, or to the
     joining of the group. An assignment names its role by role_id, or by an id of its own that is role_assignment_, the
     role's id and the principal's id joined by underscores; ids of custom roles are compared whole and tell nothing by
-    themselves. Assignments of roles that no event defines are unknown: they stand together as one medium row for each
-    actor. What a role may do on a connector is left out. Groups have the members that the log saw join. Payloads of
-    tenant events are not documented: role, role_id, permissions, user_id and group_id are read where they stand.
+    themselves. One that does not tell whether its receiver is a group counts as one to a user, and whoever is put into
+    a group of that id gains the role all the same. Assignments of roles that no event defines are unknown: they stand
+    together as one medium row for each actor, and who is put into a group that holds such a role is no row. What a role
+    may do on a connector is left out. Groups have the members that the log saw join. Payloads of tenant events are not
+    documented: role, role_id, permissions, user_id and group_id are read where they stand.
     """
     return """
         WITH named AS (
@@ -44,6 +46,12 @@ def privileged_grants() -> str:
                 CAST(cardinality(holders) AS VARCHAR) AS people_in,
                 coalesce(' on ' || applies_to, '') AS where_to
             FROM grants LEFT JOIN people ON people.user_id = principal_id
+        ),
+        unknown_to AS (
+            SELECT coalesce(actor, id) AS giver_id, array_sort(array_agg(DISTINCT listed.holder)) AS holders
+            FROM named CROSS JOIN unnest(holders) AS listed(holder)
+            WHERE NOT known AND how = 'assignment'
+            GROUP BY coalesce(actor, id)
         ),
         told AS (
             SELECT
@@ -114,14 +122,8 @@ def privileged_grants() -> str:
                 CASE WHEN count(DISTINCT role) = 1 AND count(role) = count(*) THEN min(role) END,
                 CAST([] AS VARCHAR[]),
                 false,
-                coalesce(
-                    array_sort(
-                        array_agg(DISTINCT principal_id)
-                            FILTER (WHERE principal_type = 'user' AND principal_id IS NOT NULL)
-                    ),
-                    CAST([] AS VARCHAR[])
-                )
-            FROM named
+                coalesce(min(unknown_to.holders), CAST([] AS VARCHAR[]))
+            FROM named LEFT JOIN unknown_to ON giver_id = coalesce(actor, id)
             WHERE NOT known AND how = 'assignment'
             GROUP BY coalesce(actor, id)
         )
@@ -165,13 +167,15 @@ def self_grants() -> str:
 
     One row for each grant, as in privileged_grants, whose receiver is the actor: by the same id; by another account or
     an invite with the actor's e-mail address; as a known member of a group that received a role, or one who joins a
-    group; as a holder of a role that the actor widened; or through a service account for which the actor made an API
-    key that the account acted with. Critical for a privilege given directly, by id or e-mail address; high by the other
-    paths; medium when the events do not tell what the role or the group may do. Whoever joins within an hour of
-    accepting an invite, with the role that it offered when it was last sent, gave nothing to himself, nor does who
-    accepts a membership of the tenant with a role that was offered to the address before; if the log does not tell what
-    was offered, that is medium. A later change of the role is no joining. The log does not tell for which account a key
-    is made: only a key that acted is known.
+    group, by the same id where the log does not tell what that group may do; as a holder of a role that the actor
+    widened; or through a service account for which the actor made an API key that the account acted with. Critical for
+    a privilege given directly, by id or e-mail address; high by the other paths; medium when the events do not tell
+    what the role or the group may do. Whoever joins within an hour of accepting an invite, with the role that it
+    offered when it was last sent before that, gave nothing to himself, nor does who accepts a membership of the tenant
+    with a role that was offered to the address before; if the log does not tell what was offered, that is medium. What
+    the tenant offered excuses no role of the organization, unless it is an invite into the API organization, and an
+    invite of the organization none of the tenant. A later change of the role is no joining. The log does not tell for
+    which account a key is made: only a key that acted is known.
     """
     return """
         WITH makers AS (
@@ -206,24 +210,35 @@ def self_grants() -> str:
         ),
         accepted AS (
             -- By somebody with the address that was invited, as far as the log tells it.
-            SELECT facts.effective_at AS effective_at, actor_id AS user_id, coalesce(facts.role, invites.role) AS role
+            SELECT
+                facts.effective_at AS effective_at,
+                actor_id AS user_id,
+                false AS of_tenant,
+                coalesce(facts.role, invites.role) AS role
             FROM access_facts AS facts LEFT JOIN (
-                -- As it was last sent.
+                -- As it was last sent until then: who has joined can send it anew.
                 SELECT
-                    resource_id AS invite_id,
-                    max_by(lower(email), (effective_at, id)) AS email,
-                    max_by(role, (effective_at, id)) AS role
-                FROM access_facts
-                WHERE area = 'invite' AND effect = 'create'
-                GROUP BY resource_id
-            ) AS invites ON invite_id = resource_id
+                    taken.id AS accepted_id,
+                    max_by(lower(sent.email), (sent.effective_at, sent.id)) AS email,
+                    max_by(sent.role, (sent.effective_at, sent.id)) AS role
+                FROM access_facts AS taken JOIN access_facts AS sent ON sent.resource_id = taken.resource_id
+                    AND (sent.effective_at, sent.id) < (taken.effective_at, taken.id)
+                WHERE taken.area = 'invite' AND taken.effect = 'grant'
+                    AND sent.area = 'invite' AND sent.effect = 'create'
+                GROUP BY taken.id
+            ) AS invites ON accepted_id = facts.id
             WHERE area = 'invite'
                 AND effect = 'grant'
                 AND actor_kind = 'user'
                 AND coalesce(lower(actor_email) = invites.email, true)
             UNION ALL
-            -- What was offered to the same address in the tenant, where an acceptance names no invite.
-            SELECT facts.effective_at, facts.actor_id, offers.role
+            -- What was offered to the same address in the tenant, where an acceptance names no invite; an invite into
+            -- the API organization is one into the tenant, too.
+            SELECT
+                facts.effective_at,
+                facts.actor_id,
+                CASE WHEN offers.area = 'tenant.api_organization_invite' THEN NULL ELSE true END,
+                offers.role
             FROM access_facts AS facts LEFT JOIN access_facts AS offers ON offers.about = 'invite'
                 AND offers.effect = 'create'
                 AND left(offers.area, 7) = 'tenant.'
@@ -237,6 +252,7 @@ def self_grants() -> str:
                 max(CASE WHEN lower(accepted.role) = lower(matched.role) THEN 1 ELSE 0 END) = 1 AS as_offered,
                 count(accepted.role) < count(*) AS untold
             FROM matched JOIN accepted ON accepted.user_id = matched.actor_id
+                AND coalesce(of_tenant = (left(area, 7) = 'tenant.'), true)
             WHERE through = 'id'
                 AND how = 'role'
                 AND effect = 'grant'
@@ -311,7 +327,7 @@ def self_grants() -> str:
             role,
             permissions,
             known,
-            key_event_id
+            CASE WHEN through = 'key' THEN key_event_id END AS key_event_id
         FROM judged JOIN rests ON rests.id = judged.id
         ORDER BY effective_at, judged.id
     """

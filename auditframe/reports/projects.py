@@ -46,7 +46,7 @@ def project_lifecycle(*, as_of: Moment = None) -> str:
     the project itself.
 
     Args:
-        as_of: The state after this second, for later events do not count; None for that of the newest event.
+        as_of: The state at this moment, to the microsecond: later events do not count; None for the newest event's.
     """
     return """
         WITH bounds AS (
@@ -104,9 +104,9 @@ def project_lifecycle(*, as_of: Moment = None) -> str:
                 area,
                 project_id,
                 resource_id AS held_id,
-                max(CASE WHEN effect = 'delete' THEN effective_at END) OVER (PARTITION BY area, resource_id)
+                min(CASE WHEN effect = 'delete' THEN effective_at END) OVER (PARTITION BY area, resource_id)
                     AS deleted_at
-            FROM events CROSS JOIN bounds JOIN catalogue ON catalogue.type = events.type
+            FROM events CROSS JOIN bounds LEFT JOIN catalogue ON catalogue.type = events.type
             WHERE area IN ('api_key', 'service_account') AND resource_id IS NOT NULL AND effective_at <= as_of
         ),
         outlived AS (
@@ -115,7 +115,7 @@ def project_lifecycle(*, as_of: Moment = None) -> str:
                 list(held_id ORDER BY held_id) FILTER (WHERE area = 'api_key') AS keys_left,
                 list(held_id ORDER BY held_id) FILTER (WHERE area = 'service_account') AS service_accounts_left
             FROM held JOIN managed ON managed.project_id = held.project_id
-            WHERE held.deleted_at IS NULL OR held.deleted_at > managed.ended_at
+            WHERE held.deleted_at IS NULL OR floor(epoch(held.deleted_at)) > floor(epoch(managed.ended_at))
             GROUP BY held.project_id
         )
         SELECT
@@ -153,7 +153,9 @@ def project_lifecycle(*, as_of: Moment = None) -> str:
         ReportColumn("unit", "text", "What before and after count; null with field."),
         ReportColumn("before", "integer", "The limit until then; null if unknown.", "as the column unit says"),
         ReportColumn("after", "integer", "The limit asked for; null for the default.", "as the column unit says"),
-        ReportColumn("factor", "number", "How many times as much it is; null if before or after is null or 0.", "1"),
+        ReportColumn(
+            "factor", "number", "How many times as much it is; null if before or after is null, or before is 0.", "1"
+        ),
         ACTOR,
         EVENT_ID,
         ReportColumn("previous_event_id", "text", "Id of the event that set the limit before; null if unknown."),

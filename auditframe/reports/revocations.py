@@ -38,10 +38,12 @@ def privilege_flicker(*, within_minutes: int = 60) -> str:
 
     One row for each grant, as in privileged_grants but for invites, that ended that soon: the assignment deleted, the
     role set to a lesser one, the user or service account removed, the group left, deleted or without the roles that it
-    gave, the role deleted, or the permissions taken from it. A user removed from the organization loses what the user
-    held there and in its projects, one removed from the tenant what the tenant gave, groups included; a removal from a
-    project ends the role in that project. Of permissions added together, those stand here that were taken first. What
-    the holders did between the two events stands beside it, failures to sign in left out; they may have done it by
+    gave, the role deleted, or the permissions taken from it. Every assignment of an unknown role is a row of its own
+    here, and so is a group that somebody joined by himself, whatever it may do. A user removed from the organization
+    loses what the user held there and in its projects, one removed from the tenant what the tenant gave, groups
+    included; a removal from a project ends the role in that project. A role that is privileged by its permissions ends
+    for all who hold it with the last of these; of permissions added together, those stand here that were taken first.
+    What the holders did between the two events stands beside it, failures to sign in left out; they may have done it by
     other rights. A role that no event defines counts medium. A legitimate break-glass use looks the same: ask for its
     ticket.
 

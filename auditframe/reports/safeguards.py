@@ -67,12 +67,15 @@ def control_changes() -> str:
                 resource_id,
                 CASE WHEN field IS NULL THEN coalesce(detail_configs_id, detail_certificates_id) END AS several,
                 CASE
-                    WHEN verb IN ('attached', 'detached') THEN coalesce(
-                        TRY(detail ->> '$.target_id'), TRY(detail ->> '$.target.id'),
-                        detail_resource_id, detail_principal_id
-                    )
+                    WHEN verb NOT IN ('attached', 'detached') THEN NULL
+                    WHEN json_valid(detail) THEN detail
+                    -- Half a surrogate pair, which JSON may hold, would leave the whole payload unread.
+                    ELSE regexp_replace(detail, '\\\\u[dD][89a-fA-F][0-9a-fA-F]{2}', '?', 'g')
+                END AS attachment,
+                CASE
+                    WHEN verb IN ('attached', 'detached') THEN coalesce(detail_resource_id, detail_principal_id)
                     WHEN events.area = 'certificates' THEN project_id
-                END AS target_id,
+                END AS place,
                 effect,
                 off_value,
                 CASE field
@@ -88,6 +91,7 @@ def control_changes() -> str:
         told AS (
             SELECT
                 *,
+                coalesce(TRY(attachment ->> '$.target_id'), TRY(attachment ->> '$.target.id'), place) AS target_id,
                 CASE
                     WHEN field IS NOT NULL THEN CASE WHEN value = off_value THEN 'turned off' ELSE 'changed' END
                     WHEN effect = 'control_on' THEN 'turned on'
@@ -158,12 +162,13 @@ def control_off_intervals(*, as_of: Moment = None) -> str:
     anything else counts only where the source knows that it was on. What was off before its first event here was so
     since nobody knows when, and is no row. Each list, certificate and so on is a safeguard of its own, and so is each
     target of a policy, and a certificate in the organization and in each project: while another of its kind is known to
-    be on, which is how certificates are replaced, the severity is low. Otherwise it is that of the event in the
-    catalogue, and at most high. Logging of API calls is off when its setting is disabled. An event that does not say
-    what it turned off can have no end, and may be about any of its kind: from then on one fewer is known to be on.
+    be on, which is how certificates are replaced, the severity is low; not so for a policy, which no other replaces.
+    Otherwise it is that of the event in the catalogue, and at most high. Logging of API calls is off when its setting
+    is disabled. An event that does not say what it turned off can have no end, and may be about any of its kind: from
+    then on one fewer is known to be on.
 
     Args:
-        as_of: The state after this second, for later events do not count; None for that of the newest event.
+        as_of: The state at this moment, to the microsecond: later events do not count; None for the newest event's.
     """
     return """
         WITH bounds AS (
@@ -181,12 +186,15 @@ def control_off_intervals(*, as_of: Moment = None) -> str:
                 resource_id,
                 CASE WHEN field IS NULL THEN coalesce(detail_configs_id, detail_certificates_id) END AS several,
                 CASE
-                    WHEN verb IN ('attached', 'detached') THEN coalesce(
-                        TRY(detail ->> '$.target_id'), TRY(detail ->> '$.target.id'),
-                        detail_resource_id, detail_principal_id
-                    )
+                    WHEN verb NOT IN ('attached', 'detached') THEN NULL
+                    WHEN json_valid(detail) THEN detail
+                    -- Half a surrogate pair, which JSON may hold, would leave the whole payload unread.
+                    ELSE regexp_replace(detail, '\\\\u[dD][89a-fA-F][0-9a-fA-F]{2}', '?', 'g')
+                END AS attachment,
+                CASE
+                    WHEN verb IN ('attached', 'detached') THEN coalesce(detail_resource_id, detail_principal_id)
                     WHEN events.area = 'certificates' THEN project_id
-                END AS target_id,
+                END AS place,
                 CASE
                     WHEN field IS NOT NULL
                         THEN CASE WHEN detail_changes_requested_api_call_logging = off_value THEN 'off' ELSE 'on' END
@@ -206,14 +214,20 @@ def control_off_intervals(*, as_of: Moment = None) -> str:
                     ELSE field = 'api_call_logging' AND detail_changes_requested_api_call_logging IS NOT NULL
                 END
         ),
+        applied AS (
+            SELECT
+                *,
+                coalesce(TRY(attachment ->> '$.target_id'), TRY(attachment ->> '$.target.id'), place) AS target_id
+            FROM turned
+        ),
         switched AS (
             SELECT id, at_time, actor, effect, severity, safeguard, replaceable, resource_id, target_id, state
-            FROM turned
+            FROM applied
             WHERE NOT coalesce(cardinality(several) > 0, false)
             UNION ALL
             SELECT DISTINCT
                 id, at_time, actor, effect, severity, safeguard, replaceable, listed.one, target_id, state
-            FROM (SELECT * FROM turned WHERE cardinality(several) > 0) AS lists
+            FROM (SELECT * FROM applied WHERE cardinality(several) > 0) AS lists
             CROSS JOIN unnest(several) AS listed(one)
         ),
         aimed AS (
