@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from auditframe.reports import REGISTRY
-from tests.models import accounts, keys, members, worlds_accounts
+from tests.models import accounts, activity, habits, keys, members, signins, worlds_accounts, worlds_signins
 from tests.models.reading import Event, Row, read
-from tests.models.worlds_accounts import aged, as_of
+from tests.models.worlds_accounts import aged, as_of, nothing
+from tests.models.worlds_signins import among
 from tests.report_cases import flat
 from tests.soak import IS_SOAK
 
@@ -42,12 +43,23 @@ class Model:
     uncompared: Mapping[str, str] = field(default_factory=dict)
 
 
-def _report(answer: _Answer, theme: worlds_accounts.Theme, asked: _Asked = worlds_accounts.nothing) -> Model:
+_WHY = {"why": "a sentence, whose facts other columns hold"}
+
+
+def _report(answer: _Answer, theme: worlds_accounts.Theme, asked: _Asked = nothing) -> Model:
     return Model(answer, partial(worlds_accounts.world, theme=theme), asked)
 
 
-def _check(answer: _Answer, theme: worlds_accounts.Theme, asked: _Asked = worlds_accounts.nothing) -> Model:
-    return replace(_report(answer, theme, asked), uncompared={"why": "a sentence, whose facts other columns hold"})
+def _check(answer: _Answer, theme: worlds_accounts.Theme, asked: _Asked = nothing) -> Model:
+    return replace(_report(answer, theme, asked), uncompared=_WHY)
+
+
+def _of_sessions(answer: _Answer, scene: worlds_signins.Scene, asked: _Asked = nothing) -> Model:
+    return Model(answer, partial(worlds_signins.world, favourite=scene), asked)
+
+
+def _check_of_sessions(answer: _Answer, scene: worlds_signins.Scene, asked: _Asked = nothing) -> Model:
+    return replace(_of_sessions(answer, scene, asked), uncompared=_WHY)
 
 
 _ACCOUNTS = {
@@ -66,7 +78,42 @@ _ACCOUNTS = {
     "offboarding_gaps": _check(accounts.offboarding_gaps, worlds_accounts.LEAVERS, as_of),
 }
 
-MODELS: dict[str, Model] = {**_ACCOUNTS}
+_ATTACK_MINUTES = (0, 1, 5, 10, 1440)
+_SESSIONS = {
+    "events_per_actor": _of_sessions(activity.events_per_actor, worlds_signins.noise),
+    "events_per_day": _of_sessions(activity.events_per_day, worlds_signins.noise),
+    "events_per_type": _of_sessions(activity.events_per_type, worlds_signins.noise),
+    "events_per_project": _of_sessions(activity.events_per_project, worlds_signins.noise),
+    "activity_heatmap": _of_sessions(activity.activity_heatmap, worlds_signins.noise, among(zone=worlds_signins.ZONES)),
+    "login_failures": _of_sessions(signins.login_failures, worlds_signins.guesses, among(min_failures=(0, 1, 2, 5))),
+    "logins_by_country": _of_sessions(signins.logins_by_country, worlds_signins.guesses),
+    "success_after_failures": _check_of_sessions(
+        signins.success_after_failures,
+        worlds_signins.guesses,
+        among(min_failures=(0, 1, 2, 3), within_minutes=(0, 1, 10, 30, 1440)),
+    ),
+    "password_spray": _check_of_sessions(
+        signins.password_spray,
+        worlds_signins.spray,
+        among(min_accounts=(0, 1, 2, 3, 5), window_minutes=_ATTACK_MINUTES),
+    ),
+    "credential_stuffing": _check_of_sessions(
+        signins.credential_stuffing,
+        worlds_signins.stuffing,
+        among(min_addresses=(0, 1, 2, 3, 5), window_minutes=_ATTACK_MINUTES),
+    ),
+    "dormant_actors": _check_of_sessions(
+        habits.dormant_actors, worlds_signins.silence, aged("quiet_days", 1, 2, 9, 10, 15, 45, 60)
+    ),
+    "first_seen": _check_of_sessions(habits.first_seen, worlds_signins.noise, among(learn_days=(0, 1, 2, 7))),
+    "off_hours_activity": _check_of_sessions(
+        habits.off_hours_activity,
+        worlds_signins.habit,
+        among(zone=worlds_signins.ZONES, min_days=(0, 1, 2, 3, 5, 20), max_share=(0.0, 0.07, 0.1, 0.2, 0.28, 0.5, 1.0)),
+    ),
+}
+
+MODELS: dict[str, Model] = {**_ACCOUNTS, **_SESSIONS}
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -7,16 +7,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
+_Key = TypeVar("_Key")
 Row = dict[str, Any]
+MINUTE_US = 60_000_000
 DAY_US = 86_400_000_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CATALOGUE = (resources.files("auditframe") / "catalogue.csv").read_text(encoding="utf-8")
-EFFECTS = {row["type"]: row["effect"] for row in csv.DictReader(_CATALOGUE.splitlines())}
+CATALOGUE = {row["type"]: row for row in csv.DictReader(_CATALOGUE.splitlines())}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +31,14 @@ class Event:
         type: Its type.
         at: When it took effect [microseconds since 1970].
         project_id: The project that it is filed under.
-        actor_kind: ``user`` or ``service_account``.
+        project_name: What it calls that project.
+        actor_type: ``session`` or ``api_key``.
+        actor_kind: ``user`` or ``service_account``; where neither is told of, the type of the API key.
         actor_id: Id of the user or service account who caused it.
         actor_email: E-mail address of the user.
         actor_key: Id of the API key that was acted with.
-        ip_address: Where the session came from.
+        ip_address: Where the session came from, in the canonical spelling.
+        session: The session; empty if there is none.
         detail: The payload; empty if it is no object.
     """
 
@@ -40,11 +46,14 @@ class Event:
     type: str
     at: int
     project_id: str | None
+    project_name: str | None
+    actor_type: str | None
     actor_kind: str | None
     actor_id: str | None
     actor_email: str | None
     actor_key: str | None
     ip_address: str | None
+    session: dict[str, Any]
     detail: dict[str, Any]
 
     @property
@@ -53,7 +62,7 @@ class Event:
 
     @property
     def effect(self) -> str:
-        return EFFECTS.get(self.type, "other")
+        return CATALOGUE[self.type]["effect"] if self.type in CATALOGUE else "other"
 
     @property
     def is_of_tenant(self) -> bool:
@@ -72,6 +81,32 @@ class Event:
         """What the actor is called: by e-mail address, else by id, else by API key."""
         return first(self.actor_email, self.actor_id, self.actor_key)
 
+    @property
+    def mailbox(self) -> str | None:
+        """The e-mail address in lower case."""
+        return None if self.actor_email is None else self.actor_email.lower()
+
+    @property
+    def account(self) -> str | None:
+        """What actors are compared by: e-mail address in lower case, else id, else API key."""
+        return first(self.mailbox, self.actor_id, self.actor_key)
+
+    @property
+    def country(self) -> str | None:
+        return text_at(self.session, "ip_address_details", "country")
+
+    @property
+    def asn(self) -> str | None:
+        return text_at(self.session, "ip_address_details", "asn")
+
+    @property
+    def user_agent(self) -> str | None:
+        return text_at(self.session, "user_agent")
+
+    @property
+    def ja4(self) -> str | None:
+        return text_at(self.session, "ja4")
+
     def told(self, *path: str) -> str | None:
         """Return the text at a path of the payload."""
         return text_at(self.detail, *path)
@@ -84,20 +119,32 @@ def read(events: Iterable[dict[str, Any]]) -> list[Event]:
 
 def _event(raw: dict[str, Any]) -> Event:
     detail, actor = raw.get(raw["type"]), raw.get("actor")
+    session = at_path(actor, "session")
     user = at_path(actor, "session", "user") or at_path(actor, "api_key", "user")
-    service_account = text_at(actor, "api_key", "service_account", "id")
+    service_account, key_type = text_at(actor, "api_key", "service_account", "id"), text_at(actor, "api_key", "type")
     return Event(
         id=raw["id"],
         type=raw["type"],
         at=int((Decimal(repr(raw["effective_at"])) * 1_000_000).to_integral_value()),
         project_id=text_at(raw, "project", "id"),
-        actor_kind="user" if user else ("service_account" if service_account else None),
+        project_name=text_at(raw, "project", "name"),
+        actor_type=text_at(actor, "type"),
+        actor_kind="user" if user else ("service_account" if service_account else key_type),
         actor_id=first(text_at(user, "id"), service_account),
         actor_email=text_at(user, "email"),
         actor_key=text_at(actor, "api_key", "id"),
-        ip_address=text_at(actor, "session", "ip_address"),
+        ip_address=_canonical(text_at(session, "ip_address")),
+        session=session if isinstance(session, dict) else {},
         detail=detail if isinstance(detail, dict) else {},
     )
+
+
+def _canonical(address: str | None) -> str | None:
+    """Return an address in its canonical spelling, an IPv4 address in one of IPv6 as itself."""
+    if address is None:
+        return None
+    parsed = ip_address(address)
+    return str((parsed.ipv4_mapped if parsed.version == 6 else None) or parsed)
 
 
 def at_path(value: Any, *path: str) -> Any:
@@ -122,6 +169,19 @@ def only(values: Iterable[str | None]) -> str | None:
     """Return the one value that there is; None if there are several."""
     different = {value for value in values if value is not None}
     return different.pop() if len(different) == 1 else None
+
+
+def how_many(values: Iterable[Any]) -> int:
+    """Count different values, without those that are missing."""
+    return len({value for value in values if value is not None})
+
+
+def grouped(events: Iterable[Event], key: Callable[[Event], _Key]) -> dict[_Key, list[Event]]:
+    """Put events together by a key, each group in the order in which they come."""
+    groups: dict[_Key, list[Event]] = {}
+    for event in events:
+        groups.setdefault(key(event), []).append(event)
+    return groups
 
 
 def ids(events: Iterable[Event | None]) -> list[str]:
