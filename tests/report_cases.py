@@ -79,6 +79,16 @@ def events_of(case: dict[str, Any]) -> list[dict[str, Any]]:
     return [event for arrival in arrivals_of(case) for event in arrival["events"]]
 
 
+def torn_events(case: dict[str, Any]) -> list[dict[str, Any]]:
+    """Put halves of surrogate pairs, beside what looks like one, into every payload of the tenant's."""
+    events = [dict(event) for event in events_of(case)]
+    for event in events:
+        payload = event.get(event["type"])
+        if event["type"].startswith("tenant.") and isinstance(payload, dict):
+            event[event["type"]] = {"\ud800": "\udfff \\ud800 \\", **payload, "z": ["\U0001f600", "\\\udc00"]}
+    return events
+
+
 def lake_of(case: dict[str, Any], path: Path) -> Lake:
     lake = Lake(path)
     for arrival in arrivals_of(case):

@@ -39,7 +39,7 @@ from auditframe.reports._source import as_events
 from auditframe.sample import sample
 from auditframe.schema import COLUMNS, arrow_schema
 from tests.portable import refused_in
-from tests.report_cases import CASES, Asked, cases_of, events_of, flat, lake_of
+from tests.report_cases import CASES, Asked, cases_of, events_of, flat, lake_of, torn_events
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -68,6 +68,15 @@ WINDOWED_CASES = [
 
 CHECK_CASES = [(name, number) for name, number in ALL_CASES if name in CHECKS]
 
+SHOWS_PAYLOADS = {"actor_timeline", "catalogue_drift", "change_log", "resource_history"}
+"""The reports whose rows say what else a payload holds."""
+
+TENANT_CASES = [
+    (name, number)
+    for name, number in PLAIN_CASES
+    if name not in SHOWS_PAYLOADS and events_of(cases_of(name)[number]) != torn_events(cases_of(name)[number])
+]
+
 
 def every(cases: list[tuple[str, int]]) -> pytest.MarkDecorator:
     ids = [f"{name}-{number}" for name, number in cases]
@@ -76,6 +85,7 @@ def every(cases: list[tuple[str, int]]) -> pytest.MarkDecorator:
 
 every_case, every_plain_case, every_case_of_a_check = every(ALL_CASES), every(PLAIN_CASES), every(CHECK_CASES)
 every_stamped_case, every_windowed_case = every(STAMPED_CASES), every(WINDOWED_CASES)
+every_tenant_case = every(TENANT_CASES)
 
 
 @pytest.fixture(scope="module")
@@ -306,6 +316,13 @@ def test_an_unknown_report_is_named_with_its_neighbour() -> None:
 @every_plain_case
 def test_a_table_gives_the_answer_worked_out_by_hand_in_whatever_order_events_arrive(asked: Asked) -> None:
     answer = asked.report.arrow(flat(shuffled_events(asked, seed=0)).events, **asked.parameters)
+
+    assert rows_of(answer) == asked.case["expected"]
+
+
+@every_tenant_case
+def test_half_a_surrogate_pair_in_payloads_of_the_tenant_hides_nothing_else_that_they_say(asked: Asked) -> None:
+    answer = asked.report.arrow(flat(torn_events(asked.case)).events, **asked.parameters)
 
     assert rows_of(answer) == asked.case["expected"]
 

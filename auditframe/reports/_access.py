@@ -129,7 +129,10 @@ MEMBERSHIP_EVENTS = Relation(
             detail_data_email,
             detail_data_role,
             detail_changes_requested_role,
-            CASE WHEN left(events.area, 7) = 'tenant.' THEN detail END AS payload
+            CASE
+                WHEN left(events.area, 7) = 'tenant.'
+                    THEN {payload}
+            END AS payload
         FROM events
         JOIN areas ON areas.area = events.area
         JOIN catalogue ON catalogue.type = events.type

@@ -53,7 +53,10 @@ _OF_KEYS_AND_PEOPLE = Relation(
             detail_data_email,
             detail_data_role,
             detail_changes_requested_role,
-            CASE WHEN left(kinds.area, 7) = 'tenant.' THEN detail END AS payload,
+            CASE
+                WHEN left(kinds.area, 7) = 'tenant.'
+                    THEN {payload}
+            END AS payload,
             coalesce(detail_changes_requested_scopes, detail_data_scopes) AS scopes
         FROM events JOIN kinds ON kinds.type = events.type
     """,
@@ -104,27 +107,29 @@ _OF_ALL_THEY_HAVE = Relation(
                 detail_data_email,
                 detail_data_role,
                 detail_changes_requested_role,
-                CASE WHEN left(kinds.area, 7) = 'tenant.' THEN detail END AS payload,
+                CASE
+                    WHEN left(kinds.area, 7) = 'tenant.'
+                        THEN {payload}
+                END AS payload,
                 coalesce(detail_changes_requested_scopes, detail_data_scopes) AS scopes,
+                detail_principal_id,
                 CASE
-                    WHEN kinds.area = 'role.assignment' THEN detail_principal_id
-                    WHEN about = 'assignment' THEN coalesce(detail_principal_id, TRY(detail ->> '$.user_id'))
-                    WHEN about = 'member'
-                        THEN coalesce(TRY(detail ->> '$.user_id'), TRY(detail ->> '$.member_id'), detail_principal_id)
-                END AS principal_id,
-                CASE
-                    WHEN about = 'assignment' THEN coalesce(
-                        detail_role_id,
-                        CASE
-                            WHEN left(resource_id, 16) = 'role_assignment_'
-                                AND right(resource_id, length(detail_principal_id) + 1) = '_' || detail_principal_id
-                                THEN substring(resource_id, 17, length(resource_id) - 17 - length(detail_principal_id))
-                        END
-                    )
+                    WHEN about = 'assignment'
+                        THEN {assigned_role_id}
                 END AS role_id
             FROM events JOIN kinds ON kinds.type = events.type
+        ),
+        told AS (
+            SELECT
+                *,
+                CASE about
+                    WHEN 'assignment' THEN coalesce(detail_principal_id, TRY(payload ->> '$.user_id'))
+                    WHEN 'member'
+                        THEN coalesce(TRY(payload ->> '$.user_id'), TRY(payload ->> '$.member_id'), detail_principal_id)
+                END AS principal_id
+            FROM looked
         )
-        SELECT * FROM looked
+        SELECT * FROM told
         WHERE about NOT IN ('assignment', 'member')
             OR (about = 'assignment' AND effect IN ('delete', 'revoke'))
             OR principal_id IN (SELECT user_id FROM removed)

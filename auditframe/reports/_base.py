@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from auditframe.errors import ParameterError, ReportError
 from auditframe.reports._columns import FINDING_COLUMNS, ReportColumn
+from auditframe.reports._fragments import spelled_out
 from auditframe.reports._parameters import Parameter, declared_parameters, read_values
 from auditframe.reports._source import as_events
 from auditframe.schema import COLUMN_NAMES
@@ -168,7 +169,7 @@ class Report(Generic[P]):
 
     @property
     def _sql(self) -> str:
-        return self.body()  # type: ignore[call-arg]
+        return spelled_out(self.body())  # type: ignore[call-arg]
 
     @property
     def _every_sql(self) -> str:
@@ -216,7 +217,8 @@ def report(  # noqa: PLR0913 - a report is declared once, by name
 
     The function's keyword-only parameters, each with a default, are the report's. The first line of its docstring is
     the question, what follows says how to read the answer, and ``Args:`` documents the parameters. Its body returns
-    one SQL literal that asks ``events`` and ``catalogue``, binds each parameter as ``$name`` and orders its rows.
+    one SQL literal that asks ``events`` and ``catalogue``, binds each parameter as ``$name``, may name ``{fragments}``
+    and orders its rows.
 
     Args:
         columns: The columns of the answer, in order.

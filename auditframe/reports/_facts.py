@@ -58,10 +58,8 @@ ACCESS_FACTS = Relation(
                 effect,
                 CASE WHEN events.area = 'tenant.user' AND effect = 'create' THEN 'invite' ELSE about END AS about,
                 CASE
-                    WHEN left(events.area, 7) <> 'tenant.' THEN NULL
-                    WHEN json_valid(detail) THEN detail
-                    -- Half a surrogate pair, which JSON may hold, would leave the whole payload unread.
-                    ELSE regexp_replace(detail, '\\\\u[dD][89a-fA-F][0-9a-fA-F]{2}', '?', 'g')
+                    WHEN left(events.area, 7) = 'tenant.'
+                        THEN {payload}
                 END AS payload
             FROM events
             JOIN areas ON areas.area = events.area
@@ -84,9 +82,8 @@ ACCESS_FACTS = Relation(
                 SELECT
                     detail_principal_id,
                     CASE
-                        WHEN detail_principal_id IS NOT NULL OR left(events.area, 7) <> 'tenant.' THEN NULL
-                        WHEN json_valid(detail) THEN detail
-                        ELSE regexp_replace(detail, '\\\\u[dD][89a-fA-F][0-9a-fA-F]{2}', '?', 'g')
+                        WHEN detail_principal_id IS NULL AND left(events.area, 7) = 'tenant.'
+                            THEN {payload}
                     END AS payload
                 FROM events JOIN areas ON areas.area = events.area AND about = 'assignment'
             ) AS assigned
@@ -141,15 +138,8 @@ ACCESS_FACTS = Relation(
                 TRY(payload ->> '$.role'), TRY(payload ->> '$.role_name')
             ) AS role,
             CASE
-                WHEN gives AND about = 'assignment' THEN coalesce(
-                    detail_role_id,
-                    CASE
-                        -- What stands between a known beginning and the known principal; never cut at underscores.
-                        WHEN left(resource_id, 16) = 'role_assignment_'
-                            AND right(resource_id, length(detail_principal_id) + 1) = '_' || detail_principal_id
-                            THEN substring(resource_id, 17, length(resource_id) - 17 - length(detail_principal_id))
-                    END
-                )
+                WHEN gives AND about = 'assignment'
+                    THEN {assigned_role_id}
             END AS role_id,
             CASE
                 WHEN about = 'role' THEN coalesce(

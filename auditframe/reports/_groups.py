@@ -37,15 +37,11 @@ GROUP_FACTS = Relation(
                 detail_principal_id,
                 detail_principal_type,
                 coalesce(detail_changes_requested_group_name, detail_data_group_name) AS group_name,
-                coalesce(
-                    detail_role_id,
-                    CASE
-                        WHEN left(resource_id, 16) = 'role_assignment_'
-                            AND right(resource_id, length(detail_principal_id) + 1) = '_' || detail_principal_id
-                            THEN substring(resource_id, 17, length(resource_id) - 17 - length(detail_principal_id))
-                    END
-                ) AS role_id,
-                CASE WHEN left(area, 7) = 'tenant.' THEN detail END AS payload
+                {assigned_role_id} AS role_id,
+                CASE
+                    WHEN left(area, 7) = 'tenant.'
+                        THEN {payload}
+                END AS payload
             FROM events JOIN catalogue ON catalogue.type = events.type
             WHERE effect IN ('create', 'change', 'delete', 'grant', 'revoke')
                 AND (

@@ -15,6 +15,7 @@ from auditframe.catalogue import SCOPES
 from auditframe.coverage import spans
 from auditframe.errors import AuditFrameWarning, FileError, ParameterError, WindowError
 from auditframe.lake import QUARANTINE_TYPES, Lake
+from auditframe.reports._fragments import spelled_out
 from auditframe.window import ALWAYS, Window, difference, intersection
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ class Relation:
         read: What makes it, from the events that the report is asked of and the values of its parameters; None when
             it is an answer.
         parameters: The parameters that it takes and the SQL does not.
-        sql: The question about the same events whose answer it is; None when it comes from elsewhere.
+        sql: The question about the same events whose answer it is, its fragments spelled out; None when it comes from
+            elsewhere.
         needs: The relations that this question names in turn.
     """
 
@@ -49,6 +51,11 @@ class Relation:
     parameters: tuple[str, ...] = ()
     sql: str | None = None
     needs: tuple[Relation, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Spell out the fragments that the question names."""
+        if self.sql:
+            object.__setattr__(self, "sql", spelled_out(self.sql))
 
 
 def _read_coverage(events: Events, _: Mapping[str, Any]) -> pa.Table:

@@ -169,7 +169,7 @@ def service_accounts() -> str:
     documented payload: id is read as theirs and role as the role.
     """
     return """
-        WITH facts AS (
+        WITH picked AS (
             SELECT
                 resource_id AS service_account_id,
                 events.id AS id,
@@ -177,13 +177,16 @@ def service_accounts() -> str:
                 project_id,
                 coalesce(actor_email, actor_id, actor_api_key_id) AS actor,
                 effect,
-                coalesce(
-                    detail_changes_requested_role,
-                    detail_data_role,
-                    CASE WHEN area = 'tenant.service_account' THEN TRY(detail ->> '$.role') END
-                ) AS role
+                coalesce(detail_changes_requested_role, detail_data_role) AS named_role,
+                CASE
+                    WHEN area = 'tenant.service_account'
+                        THEN {payload}
+                END AS payload
             FROM events JOIN catalogue ON catalogue.type = events.type
             WHERE area IN ('service_account', 'tenant.service_account') AND resource_id IS NOT NULL
+        ),
+        facts AS (
+            SELECT *, coalesce(named_role, TRY(payload ->> '$.role')) AS role FROM picked
         ),
         ranked AS (
             SELECT
@@ -268,7 +271,7 @@ def pending_invites(*, as_of: Moment = None, min_age_days: int = 7) -> str:
         WITH moment AS (
             SELECT coalesce(CAST($as_of AS TIMESTAMPTZ), (SELECT max(effective_at) FROM events)) AS at_last
         ),
-        facts AS (
+        picked AS (
             SELECT
                 events.id AS id,
                 effective_at,
@@ -276,12 +279,12 @@ def pending_invites(*, as_of: Moment = None, min_age_days: int = 7) -> str:
                 coalesce(actor_email, actor_id, actor_api_key_id) AS actor,
                 area,
                 effect,
-                lower(
-                    coalesce(detail_data_email, CASE WHEN left(area, 7) = 'tenant.' THEN TRY(detail ->> '$.email') END)
-                ) AS email,
-                CASE WHEN left(area, 7) = 'tenant.' THEN TRY(detail ->> '$.invite_id') END AS invite_id,
-                coalesce(detail_data_role, CASE WHEN left(area, 7) = 'tenant.' THEN TRY(detail ->> '$.role') END)
-                    AS role
+                detail_data_email,
+                detail_data_role,
+                CASE
+                    WHEN left(area, 7) = 'tenant.'
+                        THEN {payload}
+                END AS payload
             FROM events JOIN catalogue ON catalogue.type = events.type CROSS JOIN moment
             WHERE effective_at <= at_last
                 AND (
@@ -289,6 +292,14 @@ def pending_invites(*, as_of: Moment = None, min_age_days: int = 7) -> str:
                     OR (area = 'tenant.user' AND effect = 'create')
                     OR (area = 'tenant.membership' AND effect <> 'revoke')
                 )
+        ),
+        facts AS (
+            SELECT
+                *,
+                lower(coalesce(detail_data_email, TRY(payload ->> '$.email'))) AS email,
+                TRY(payload ->> '$.invite_id') AS invite_id,
+                coalesce(detail_data_role, TRY(payload ->> '$.role')) AS role
+            FROM picked
         ),
         sent AS (
             SELECT

@@ -196,7 +196,7 @@ def admin_key_events() -> str:
     These events are in the tenant scope, which not every key may read: see coverage.
     """
     return """
-        WITH about AS (
+        WITH picked AS (
             SELECT
                 events.id AS id,
                 effective_at,
@@ -204,11 +204,19 @@ def admin_key_events() -> str:
                 coalesce(effect, 'other') AS effect,
                 coalesce(actor_email, actor_id, actor_api_key_id) AS actor,
                 ip_address,
-                coalesce(
-                    TRY(detail ->> '$.name'), TRY(detail ->> '$.data.name'), TRY(detail ->> '$.changes_requested.name')
-                ) AS key_name
+                {payload} AS payload
             FROM events LEFT JOIN catalogue ON catalogue.type = events.type
             WHERE area = 'tenant.admin_api_key'
+        ),
+        about AS (
+            SELECT
+                *,
+                coalesce(
+                    TRY(payload ->> '$.name'),
+                    TRY(payload ->> '$.data.name'),
+                    TRY(payload ->> '$.changes_requested.name')
+                ) AS key_name
+            FROM picked
         ),
         used AS (
             SELECT

@@ -67,10 +67,8 @@ def control_changes() -> str:
                 resource_id,
                 CASE WHEN field IS NULL THEN coalesce(detail_configs_id, detail_certificates_id) END AS several,
                 CASE
-                    WHEN verb NOT IN ('attached', 'detached') THEN NULL
-                    WHEN json_valid(detail) THEN detail
-                    -- Half a surrogate pair, which JSON may hold, would leave the whole payload unread.
-                    ELSE regexp_replace(detail, '\\\\u[dD][89a-fA-F][0-9a-fA-F]{2}', '?', 'g')
+                    WHEN verb IN ('attached', 'detached')
+                        THEN {payload}
                 END AS attachment,
                 CASE
                     WHEN verb IN ('attached', 'detached') THEN coalesce(detail_resource_id, detail_principal_id)
@@ -186,10 +184,8 @@ def control_off_intervals(*, as_of: Moment = None) -> str:
                 resource_id,
                 CASE WHEN field IS NULL THEN coalesce(detail_configs_id, detail_certificates_id) END AS several,
                 CASE
-                    WHEN verb NOT IN ('attached', 'detached') THEN NULL
-                    WHEN json_valid(detail) THEN detail
-                    -- Half a surrogate pair, which JSON may hold, would leave the whole payload unread.
-                    ELSE regexp_replace(detail, '\\\\u[dD][89a-fA-F][0-9a-fA-F]{2}', '?', 'g')
+                    WHEN verb IN ('attached', 'detached')
+                        THEN {payload}
                 END AS attachment,
                 CASE
                     WHEN verb IN ('attached', 'detached') THEN coalesce(detail_resource_id, detail_principal_id)
