@@ -45,15 +45,24 @@ def impossible_travel(*, max_kmh: float = 900.0, min_km: float = 500.0, egress_a
         egress_actors: From how many such actors on a network is a tunnel [actors].
     """
     return """
-        -- Who never left a box of this size made no jump, and need not be sorted.
-        WITH wanderers AS (
-            SELECT coalesce(lower(actor_email), actor_id, actor_api_key_id) AS actor
+        WITH places AS (
+            SELECT
+                coalesce(lower(actor_email), actor_id, actor_api_key_id) AS actor,
+                ip_address,
+                min(ip_latitude) AS south,
+                max(ip_latitude) AS north,
+                min(ip_longitude) AS west,
+                max(ip_longitude) AS east
             FROM events JOIN catalogue ON catalogue.type = events.type
             WHERE effect = 'login'
-            GROUP BY coalesce(lower(actor_email), actor_id, actor_api_key_id)
-            HAVING 6372 * radians(
-                max(ip_latitude) - min(ip_latitude) + max(ip_longitude) - min(ip_longitude)
-            ) >= $min_km
+            GROUP BY coalesce(lower(actor_email), actor_id, actor_api_key_id), ip_address
+        ),
+        wanderers AS (
+            -- Who never left a box of this size made no jump, and need not be sorted.
+            SELECT actor
+            FROM places
+            GROUP BY actor
+            HAVING 6372 * radians(max(north) - min(south) + max(east) - min(west)) >= $min_km
         ),
         logins AS (
             SELECT
@@ -113,15 +122,11 @@ def impossible_travel(*, max_kmh: float = 900.0, min_km: float = 500.0, egress_a
             SELECT actor, floor(epoch(effective_at) / 86400), from_address, from_asn FROM jumps
         ),
         shared AS (
-            SELECT ended.ip_address AS ip_address
-            FROM events
-            JOIN catalogue ON catalogue.type = events.type
-            JOIN (SELECT DISTINCT ip_address FROM ends WHERE ip_asn IS NOT NULL) AS ended
-                ON ended.ip_address = events.ip_address
-            WHERE effect = 'login'
-            GROUP BY ended.ip_address
-            HAVING min(coalesce(lower(actor_email), actor_id, actor_api_key_id))
-                < max(coalesce(lower(actor_email), actor_id, actor_api_key_id))
+            SELECT ip_address
+            FROM places
+            WHERE ip_address IS NOT NULL
+            GROUP BY ip_address
+            HAVING min(actor) < max(actor)
         ),
         habits AS (
             SELECT 'address' AS kind, ip_address AS network, actor
