@@ -114,3 +114,29 @@ def activity_heatmap(log: list[Event], *, zone: str = "UTC") -> list[Row]:
         for day, name in enumerate(_WEEK)
         for hour in range(24)
     ]
+
+
+def actor_timeline(log: list[Event], *, actor: str | None = None) -> list[Row]:
+    """Return what everybody, or one actor, did, with the time since that actor's event before."""
+    rows, last = [], dict[str, int]()
+    for event in log:
+        if actor is None or actor.lower() == event.mailbox or actor in (event.actor_id, event.actor_key):
+            before = last.get(event.account) if event.account is not None else None
+            rows.append(
+                {
+                    "actor": event.account,
+                    "effective_at": instant(event.at),
+                    "gap_s": None if before is None else (event.at - before) / 1_000_000,
+                    "type": event.type,
+                    "effect": event.effect,
+                    "resource_id": event.resource_id,
+                    "project_id": event.project_id,
+                    "ip_address": event.ip_address,
+                    "ip_country": event.country,
+                    "actor_api_key_id": event.actor_key,
+                    "event_id": event.id,
+                }
+            )
+            if event.account is not None:
+                last[event.account] = event.at
+    return rows

@@ -20,6 +20,7 @@ DAY_US = 86_400_000_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CATALOGUE = (resources.files("auditframe") / "catalogue.csv").read_text(encoding="utf-8")
 CATALOGUE = {row["type"]: row for row in csv.DictReader(_CATALOGUE.splitlines())}
+_SEVERITIES = ("info", "low", "medium", "high", "critical")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,11 @@ class Event:
     @property
     def effect(self) -> str:
         return CATALOGUE[self.type]["effect"] if self.type in CATALOGUE else "other"
+
+    @property
+    def severity(self) -> str:
+        """How much attention it deserves after the catalogue, which must list it."""
+        return CATALOGUE[self.type]["severity"]
 
     @property
     def is_of_tenant(self) -> bool:
@@ -158,6 +164,17 @@ def text_at(value: Any, *path: str) -> str | None:
     """Return the text at a path of JSON."""
     found = at_path(value, *path)
     return found if isinstance(found, str) else None
+
+
+def texts_at(value: Any, *path: str) -> list[str | None] | None:
+    """Return the list of texts, and of nulls, at a path of JSON."""
+    found = at_path(value, *path)
+    is_listed = isinstance(found, list) and all(each is None or isinstance(each, str) for each in found)
+    return found if is_listed else None
+
+
+def at_most(severity: str, most: str) -> str:
+    return min(severity, most, key=_SEVERITIES.index)
 
 
 def first(*values: str | None) -> str | None:

@@ -58,24 +58,26 @@ class Mood:
     tenant_invites: tuple[str, ...]
 
 
-def _pick(dice: Random, weights: Mapping[str, float]) -> str:
+def pick(dice: Random, weights: Mapping[str, float]) -> str:
+    """Draw one of some words, each as often as it weighs."""
     return dice.choices(list(weights), list(weights.values()))[0]
 
 
-def _maybe(dice: Random, share: float, **fields: Any) -> dict[str, Any]:
+def maybe(dice: Random, share: float, **fields: Any) -> dict[str, Any]:
+    """Draw some fields, or none of them."""
     return fields if dice.random() < share else {}
 
 
 def _actor(dice: Random, mood: Mood) -> dict[str, Any] | None:
     """Draw who acts: a session, the key of a user or of a service account, a key alone, or nobody."""
     often = {"session": 8, "user key": 3 * mood.uses, "service key": 3 * mood.uses, "key": mood.uses, "nobody": 2}
-    kind = _pick(dice, often)
+    kind = pick(dice, often)
     if kind == "nobody":
         return None
     if kind == "session":
         session = {"user": _user_object(dice), "ip_address": dice.choice(_ADDRESSES)}
-        return {"type": "session", "session": session} | _maybe(dice, 0.2, api_key=None)
-    key = _maybe(dice, 0.9, id=dice.choice(mood.keys))
+        return {"type": "session", "session": session} | maybe(dice, 0.2, api_key=None)
+    key = maybe(dice, 0.9, id=dice.choice(mood.keys))
     if kind == "user key":
         key |= {"type": "user", "user": _user_object(dice)}
     elif kind == "service key":
@@ -91,28 +93,28 @@ def _user_object(dice: Random) -> dict[str, Any]:
 
 
 def _key(dice: Random, mood: Mood) -> Payload:
-    verb = _pick(dice, {"created": 6, "updated": 3, "deleted": 2 * mood.ends, "rotated": 0.3})
+    verb = pick(dice, {"created": 6, "updated": 3, "deleted": 2 * mood.ends, "rotated": 0.3})
     place = "data" if verb == "created" or dice.random() < 0.4 else "changes_requested"
     scopes = {place: {"scopes": dice.sample(_SCOPES, dice.choice((0, 1, 1, 2, 3)))}}
     is_scoped = verb in ("created", "updated") and dice.random() < 0.7
-    return f"api_key.{verb}", _maybe(dice, 0.95, id=dice.choice(mood.keys)) | (scopes if is_scoped else {})
+    return f"api_key.{verb}", maybe(dice, 0.95, id=dice.choice(mood.keys)) | (scopes if is_scoped else {})
 
 
 def _admin_key(dice: Random, mood: Mood) -> Payload:
     verb = dice.choice(("created", "updated", "deleted", "rotated"))
-    named = _maybe(dice, 0.5, name=dice.choice(("deploy", "", "ci")))
-    return f"tenant.admin_api_key.{verb}", _maybe(dice, 0.9, id=dice.choice(mood.keys)) | named
+    named = maybe(dice, 0.5, name=dice.choice(("deploy", "", "ci")))
+    return f"tenant.admin_api_key.{verb}", maybe(dice, 0.9, id=dice.choice(mood.keys)) | named
 
 
 def _role_given(dice: Random, verb: str) -> dict[str, Any]:
     """Draw where an event of the organization tells a role, if it does."""
     place = {"added": "data", "created": "data", "updated": "changes_requested"}.get(verb)
-    return _maybe(dice, 0.75, **{place: {"role": dice.choice(_GIVEN)}}) if place else {}
+    return maybe(dice, 0.75, **{place: {"role": dice.choice(_GIVEN)}}) if place else {}
 
 
 def _user(dice: Random, mood: Mood) -> Payload:
-    verb = _pick(dice, {"added": 4 * mood.returns, "updated": 3, "deleted": 4})
-    return f"user.{verb}", _maybe(dice, 0.96, id=dice.choice(list(_USERS))) | _role_given(dice, verb)
+    verb = pick(dice, {"added": 4 * mood.returns, "updated": 3, "deleted": 4})
+    return f"user.{verb}", maybe(dice, 0.96, id=dice.choice(list(_USERS))) | _role_given(dice, verb)
 
 
 def _tenant_user(dice: Random, mood: Mood) -> Payload:
@@ -123,73 +125,73 @@ def _tenant_user(dice: Random, mood: Mood) -> Payload:
     nested = {"id": "member_1", "user": {"id": user_id}}
     whom = dice.choices(({"id": user_id}, of_member, nested, {"user_id": user_id}), (8, 9, 2, 1))[0]
     answer = _answer(dice, mood) if "membership" in kind else {}
-    return f"tenant.{kind}", whom | answer | _maybe(dice, 0.75, role=dice.choice(_GIVEN))
+    return f"tenant.{kind}", whom | answer | maybe(dice, 0.75, role=dice.choice(_GIVEN))
 
 
 def _answer(dice: Random, mood: Mood) -> dict[str, Any]:
     """Draw how a membership names the invite that it answers."""
     invite_id = dice.choice(mood.tenant_invites)
-    return _maybe(dice, 0.3, email=dice.choice(_STRAYS)) | _maybe(dice, 0.4, invite_id=invite_id)
+    return maybe(dice, 0.3, email=dice.choice(_STRAYS)) | maybe(dice, 0.4, invite_id=invite_id)
 
 
 def _service(dice: Random, mood: Mood) -> Payload:
     often = {"created": 5 * mood.returns, "updated": 3, "deleted": 3 * mood.ends}
-    kind = _pick(dice, often | {"tenant updated": 1, "tenant deleted": mood.ends})
-    detail = _maybe(dice, 0.95, id=dice.choice(_SERVICES))
+    kind = pick(dice, often | {"tenant updated": 1, "tenant deleted": mood.ends})
+    detail = maybe(dice, 0.95, id=dice.choice(_SERVICES))
     if kind == "tenant updated":
-        detail |= _maybe(dice, 0.75, role=dice.choice(_GIVEN))
+        detail |= maybe(dice, 0.75, role=dice.choice(_GIVEN))
     prefix, _, verb = kind.rpartition(" ")
     return f"{prefix}{'.' if prefix else ''}service_account.{verb}", detail | _role_given(dice, kind)
 
 
 def _invite(dice: Random, mood: Mood) -> Payload:
-    verb = _pick(dice, {"sent": 6, "accepted": 3 * mood.ends, "deleted": mood.ends})
-    data = _maybe(dice, 0.85, email=dice.choice(_STRAYS)) | _maybe(dice, 0.8, role=dice.choice(_GIVEN))
-    detail = _maybe(dice, 0.95, id=dice.choice(("inv_1", "inv_2")))
+    verb = pick(dice, {"sent": 6, "accepted": 3 * mood.ends, "deleted": mood.ends})
+    data = maybe(dice, 0.85, email=dice.choice(_STRAYS)) | maybe(dice, 0.8, role=dice.choice(_GIVEN))
+    detail = maybe(dice, 0.95, id=dice.choice(("inv_1", "inv_2")))
     return f"invite.{verb}", detail | ({"data": data} if verb == "sent" else {})
 
 
 def _tenant_invite(dice: Random, mood: Mood) -> Payload:
     sent = {"user.invited": 3, "api_organization_invite.upserted": 3, "chatgpt_workspace_invite.upserted": 3}
     ended = ("api_organization_invite.deleted", "membership.accepted", "membership.declined")
-    kind = _pick(dice, sent | dict.fromkeys(ended, mood.ends))
+    kind = pick(dice, sent | dict.fromkeys(ended, mood.ends))
     if "membership" in kind:
         return f"tenant.{kind}", {"id": "member_1"} | _answer(dice, mood)
-    detail = _maybe(dice, 0.8, email=dice.choice(_STRAYS)) | _maybe(dice, 0.4, role=dice.choice(_GIVEN))
-    return f"tenant.{kind}", _maybe(dice, 0.95, id=dice.choice(mood.tenant_invites)) | detail
+    detail = maybe(dice, 0.8, email=dice.choice(_STRAYS)) | maybe(dice, 0.4, role=dice.choice(_GIVEN))
+    return f"tenant.{kind}", maybe(dice, 0.95, id=dice.choice(mood.tenant_invites)) | detail
 
 
 def _group(dice: Random, mood: Mood) -> Payload:
-    verb = _pick(dice, {"created": 4, "updated": 3, "deleted": 2 * mood.ends})
+    verb = pick(dice, {"created": 4, "updated": 3, "deleted": 2 * mood.ends})
     id_, name = dice.choice(_GROUPS), dice.choice(("Ops", "ops", "Dev"))
     is_named = verb != "deleted" and dice.random() < 0.75
     if dice.random() < 0.5:
         group = dice.choices(({"id": id_}, {"id": "x_1", "group_id": id_}, {}), (8, 2, 0.4))[0]
         return f"tenant.group.{verb}", group | ({"name": name} if is_named else {})
     place = "data" if verb == "created" else "changes_requested"
-    return f"group.{verb}", _maybe(dice, 0.96, id=id_) | ({place: {"group_name": name}} if is_named else {})
+    return f"group.{verb}", maybe(dice, 0.96, id=id_) | ({place: {"group_name": name}} if is_named else {})
 
 
 def _member(dice: Random, mood: Mood) -> Payload:
-    verb = _pick(dice, {"added": 3, "removed": 1})
+    verb = pick(dice, {"added": 3, "removed": 1})
     id_ = dice.choice(_GROUPS)
     group = dice.choices(({"id": id_}, {"id": "y", "group_id": id_}), (7, 3))[0]
-    who = _maybe(dice, 0.96, **{dice.choice(("user_id", "user_id", "member_id")): dice.choice(list(_USERS))})
-    return f"tenant.group.member.{verb}", group | who | _maybe(dice, 0.1, name="Bo")
+    who = maybe(dice, 0.96, **{dice.choice(("user_id", "user_id", "member_id")): dice.choice(list(_USERS))})
+    return f"tenant.group.member.{verb}", group | who | maybe(dice, 0.1, name="Bo")
 
 
 def _assignment(dice: Random, mood: Mood) -> Payload:
-    verb = _pick(dice, {"created": 3, "deleted": 1})
-    area = _pick(dice, {"role.assignment": 4, "tenant.role_assignment": 2, "tenant.resource_role_assignment": 1})
-    role_id, kind = dice.choice(_ROLES), _pick(dice, {"group": 3, "user": 2})
+    verb = pick(dice, {"created": 3, "deleted": 1})
+    area = pick(dice, {"role.assignment": 4, "tenant.role_assignment": 2, "tenant.resource_role_assignment": 1})
+    role_id, kind = dice.choice(_ROLES), pick(dice, {"group": 3, "user": 2})
     principal_id = dice.choice(_GROUPS if kind == "group" else list(_USERS))
     principal = {"principal_id": principal_id, "principal_type": kind}
     if area == "role.assignment":
         own = dice.choice((f"role_assignment_{role_id}_{principal_id}", "asg_1", "asg_2"))
-        return f"{area}.{verb}", {"id": own} | principal | _maybe(dice, 0.4, role_id=role_id)
+        return f"{area}.{verb}", {"id": own} | principal | maybe(dice, 0.4, role_id=role_id)
     received = {f"{kind}_id": principal_id} if dice.random() < 0.8 else principal
-    own_id = _maybe(dice, 0.5, id=dice.choice(("tas_1", "tas_2")))
-    return f"{area}.{verb}", own_id | received | _maybe(dice, 0.85, role_id=role_id) | _maybe(dice, 0.1, name="Admin")
+    own_id = maybe(dice, 0.5, id=dice.choice(("tas_1", "tas_2")))
+    return f"{area}.{verb}", own_id | received | maybe(dice, 0.85, role_id=role_id) | maybe(dice, 0.1, name="Admin")
 
 
 def _role(dice: Random, mood: Mood) -> Payload:
@@ -197,7 +199,7 @@ def _role(dice: Random, mood: Mood) -> Payload:
 
 
 def _project(dice: Random, mood: Mood) -> Payload:
-    verb = _pick(dice, {"created": 4, "updated": 4, "archived": mood.ends, "deleted": mood.ends})
+    verb = pick(dice, {"created": 4, "updated": 4, "archived": mood.ends, "deleted": mood.ends})
     return f"project.{verb}", {"id": dice.choice(("proj_1", "proj_2", "proj_9"))}
 
 
@@ -251,23 +253,23 @@ def world(dice: Random, theme: Theme) -> list[dict[str, Any]]:
         keys=dice.choice((_KEYS, (*_KEYS, *(f"key_x{number}" for number in range(12))))),
         tenant_invites=theme.tenant_invites,
     )
-    instants, is_odd = _instants(dice, dice.choice(theme.spans_s)), dice.random() < 0.15
+    times, is_odd = instants(dice, dice.choice(theme.spans_s)), dice.random() < 0.15
     numbers = dice.sample(range(1000), dice.choice((30, 40, 60, 60, 100, 200)) - len(_IDS))
     ids = [*(f"{dice.choice('eE')}{number:03d}" for number in numbers), *_IDS]
     events = []
     for id_ in ids:
         type_, detail = dice.choices(_AREAS, weights)[0](dice, mood)
         events.append(
-            {"id": id_, "type": type_, "effective_at": dice.choice(instants)}
+            {"id": id_, "type": type_, "effective_at": dice.choice(times)}
             | ({type_: _odd(dice, type_, detail) if is_odd else detail} if detail else {})
-            | _maybe(dice, 0.9, actor=_actor(dice, mood))
-            | _maybe(dice, _share_in_project(type_), project={"id": dice.choice(("proj_1", "proj_1", "proj_2"))})
+            | maybe(dice, 0.9, actor=_actor(dice, mood))
+            | maybe(dice, _share_in_project(type_), project={"id": dice.choice(("proj_1", "proj_1", "proj_2"))})
         )
     dice.shuffle(events)
     return events
 
 
-def _instants(dice: Random, span_s: int) -> list[float]:
+def instants(dice: Random, span_s: int) -> list[float]:
     """Draw when events may be: at the ends of days, in fractions of a second, soon after another."""
     found: list[float] = [_T0, _T0 + span_s]
     for _ in range(dice.choice((4, 12, 40))):
@@ -310,20 +312,20 @@ def nothing(dice: Random, log: Sequence[Event]) -> dict[str, Any]:
 
 def as_of(dice: Random, log: Sequence[Event]) -> dict[str, Any]:
     """Ask for a moment, half the time."""
-    return _maybe(dice, 0.5, as_of=_time(dice, log))
+    return maybe(dice, 0.5, as_of=_time(dice, log))
 
 
 def between(dice: Random, log: Sequence[Event]) -> dict[str, Any]:
     """Ask for two moments, for one, or for none."""
     before, after = sorted((_time(dice, log), _time(dice, log)))
-    return _maybe(dice, 0.6, before=before) | _maybe(dice, 0.6, after=after)
+    return maybe(dice, 0.6, before=before) | maybe(dice, 0.6, after=after)
 
 
 def within_minutes(dice: Random, log: Sequence[Event]) -> dict[str, Any]:
     """Ask for how long a key lived, more often than not."""
-    return _maybe(dice, 0.6, within_minutes=dice.choice((0, 1, 10, 100_000)))
+    return maybe(dice, 0.6, within_minutes=dice.choice((0, 1, 10, 100_000)))
 
 
 def aged(name: str, *days: int) -> Callable[[Random, Sequence[Event]], dict[str, Any]]:
     """Make what asks for an age by its parameter's name, more often than not, and for a moment."""
-    return lambda dice, log: as_of(dice, log) | _maybe(dice, 0.65, **{name: dice.choice(days)})
+    return lambda dice, log: as_of(dice, log) | maybe(dice, 0.65, **{name: dice.choice(days)})
