@@ -175,6 +175,24 @@ _CHANGES = {
 
 MODELS: dict[str, Model] = {**_ACCOUNTS, **_SESSIONS, **_CHANGES}
 
+_OF_A_LAKE = "asks what a lake keeps beside its events"
+_UNWRITTEN = "nobody has written one yet"
+WITHOUT_MODEL = {
+    "coverage": _OF_A_LAKE,
+    "late_arrivals": _OF_A_LAKE,
+    "mutations": _OF_A_LAKE,
+    "login_failure_anomalies": "its statistics have tests of their own",
+    "findings": "the union of all that judge",
+    "impossible_travel": _UNWRITTEN,
+    "fingerprint_changes": _UNWRITTEN,
+    "login_failures_per_day": _UNWRITTEN,
+}
+"""Which reports have no model, and why."""
+
+
+def test_every_report_has_a_model_or_a_reason_why_not() -> None:
+    assert sorted([*MODELS, *WITHOUT_MODEL]) == sorted(REGISTRY)
+
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("name", MODELS)
