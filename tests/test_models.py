@@ -22,6 +22,7 @@ from tests.models import (
     habits,
     keys,
     members,
+    places,
     projects,
     signins,
     worlds_accounts,
@@ -122,6 +123,12 @@ _SESSIONS = {
     "events_per_project": _of_sessions(activity.events_per_project, worlds_signins.noise),
     "activity_heatmap": _of_sessions(activity.activity_heatmap, worlds_signins.noise, among(zone=worlds_signins.ZONES)),
     "login_failures": _of_sessions(signins.login_failures, worlds_signins.guesses, among(min_failures=(0, 1, 2, 5))),
+    "login_failures_per_day": Model(
+        signins.login_failures_per_day,
+        partial(worlds_signins.only, scene=worlds_signins.usual_days),
+        among(history_days=(0, 1, 2, 5)),
+        uncompared={"limit": "a quantile of a distribution whose fit the tests of the statistics compare"},
+    ),
     "logins_by_country": _of_sessions(signins.logins_by_country, worlds_signins.guesses),
     "success_after_failures": _check_of_sessions(
         signins.success_after_failures,
@@ -137,6 +144,17 @@ _SESSIONS = {
         signins.credential_stuffing,
         worlds_signins.stuffing,
         among(min_addresses=(0, 1, 2, 3, 5), window_minutes=_ATTACK_MINUTES),
+    ),
+    "impossible_travel": _check_of_sessions(
+        places.impossible_travel,
+        worlds_signins.travel,
+        among(max_kmh=(0.0, 100.0, 5000.0), min_km=(0.0, 100.0, 577.0, 9000.0), egress_actors=(1, 2, 4)),
+    ),
+    "fingerprint_changes": Model(
+        places.fingerprint_changes,
+        partial(worlds_signins.only, scene=worlds_signins.prints),
+        among(min_actors=(1, 2, 4)),
+        uncompared=_WHY,
     ),
     "dormant_actors": _check_of_sessions(
         habits.dormant_actors, worlds_signins.silence, aged("quiet_days", 1, 2, 9, 10, 15, 45, 60)
@@ -176,16 +194,12 @@ _CHANGES = {
 MODELS: dict[str, Model] = {**_ACCOUNTS, **_SESSIONS, **_CHANGES}
 
 _OF_A_LAKE = "asks what a lake keeps beside its events"
-_UNWRITTEN = "nobody has written one yet"
 WITHOUT_MODEL = {
     "coverage": _OF_A_LAKE,
     "late_arrivals": _OF_A_LAKE,
     "mutations": _OF_A_LAKE,
     "login_failure_anomalies": "its statistics have tests of their own",
     "findings": "the union of all that judge",
-    "impossible_travel": _UNWRITTEN,
-    "fingerprint_changes": _UNWRITTEN,
-    "login_failures_per_day": _UNWRITTEN,
 }
 """Which reports have no model, and why."""
 

@@ -211,21 +211,23 @@ def fingerprint_changes(*, min_actors: int = 3) -> str:
     """Whose session announces a client that its TLS handshake does not fit?
 
     One row for each actor, client and handshake that do not go together: a script that calls itself a browser, or a
-    stolen session that is used elsewhere. All events with a session count, since a stolen session never signs in.
-    The handshake is the first part of the JA4, such as t13d1516h2; the two hashes after it differ between releases.
+    stolen session that is used elsewhere. All events with a session count, since a stolen session never signs in. The
+    handshake is the first part of the JA4, such as t13d1516h2; the two hashes after it differ between releases.
 
     What fits is learned from the data, failed logins left out. A handshake is usual for a client when enough actors
-    show the two together, in two networks or in an established one, which is one that as many actors use on two days
-    or more each. A handshake is usual in an established network when enough actors show it there. So a TLS proxy is
-    no finding: it shows its own handshake for every browser behind it, and what clients show there teaches nothing
-    about them. A proxy is what shows one whole JA4 for two families of clients or more, to enough actors together, in
-    an established network. A network is the number that the event gives, else the one that other sessions give the
-    address, else the address; what gives none of these fits when its handshake is usual in any established network.
+    show the two together, in two networks or in an established one, which is one that as many actors use on two days or
+    more each. A handshake is usual in an established network when enough actors show it there. So a TLS proxy is no
+    finding: it shows its own handshake for every browser behind it, and what clients show there teaches nothing about
+    them. A proxy is what shows one whole JA4 for two families of clients or more, to enough actors together, in an
+    established network. A network is the number that the event gives, else the one that other events with actor, client
+    and handshake give the address, the greatest of several, else the address; what gives none of these fits when its
+    handshake is usual in any established network.
 
     Nor is a new release a finding, once enough actors run it; the first ones may be reported until then. A client of
     which nothing usual is known is not judged. It is medium for an actor who showed a usual handshake with the same
-    client before, and low for one who always looked like this: some virus scanners act as a proxy on one computer.
-    Actors are compared, and named, by e-mail address in lower case, else by id, else by API key.
+    client before, other than in a failed login, and low for one who always looked like this: some virus scanners act as
+    a proxy on one computer. Actors are compared, and named, by e-mail address in lower case, else by id, else by API
+    key.
 
     Args:
         min_actors: How many actors make something usual [actors].

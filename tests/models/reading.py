@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
 _Key = TypeVar("_Key")
+_Item = TypeVar("_Item")
 Row = dict[str, Any]
 MINUTE_US = 60_000_000
 DAY_US = 86_400_000_000
@@ -102,6 +103,16 @@ class Event:
         return text_at(self.session, "ip_address_details", "country")
 
     @property
+    def city(self) -> str | None:
+        return text_at(self.session, "ip_address_details", "city")
+
+    @property
+    def coordinates(self) -> tuple[float, float] | None:
+        """Latitude and longitude of the address [degrees]; None if one is missing."""
+        north, east = (number_at(self.session, "ip_address_details", name) for name in ("latitude", "longitude"))
+        return None if north is None or east is None else (north, east)
+
+    @property
     def asn(self) -> str | None:
         return text_at(self.session, "ip_address_details", "asn")
 
@@ -166,6 +177,12 @@ def text_at(value: Any, *path: str) -> str | None:
     return found if isinstance(found, str) else None
 
 
+def number_at(value: Any, *path: str) -> float | None:
+    """Return the number at a path of JSON, written as one or as text."""
+    found = at_path(value, *path)
+    return None if found is None else float(found)
+
+
 def texts_at(value: Any, *path: str) -> list[str | None] | None:
     """Return the list of texts, and of nulls, at a path of JSON."""
     found = at_path(value, *path)
@@ -193,11 +210,11 @@ def how_many(values: Iterable[Any]) -> int:
     return len({value for value in values if value is not None})
 
 
-def grouped(events: Iterable[Event], key: Callable[[Event], _Key]) -> dict[_Key, list[Event]]:
-    """Put events together by a key, each group in the order in which they come."""
-    groups: dict[_Key, list[Event]] = {}
-    for event in events:
-        groups.setdefault(key(event), []).append(event)
+def grouped(items: Iterable[_Item], key: Callable[[_Item], _Key]) -> dict[_Key, list[_Item]]:
+    """Put events, or what is made of them, together by a key, each group in the order in which they come."""
+    groups: dict[_Key, list[_Item]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
     return groups
 
 

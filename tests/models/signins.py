@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from tests.models.activity import span
-from tests.models.reading import MINUTE_US, Event, Row, grouped, how_many, ids, instant, instant_of, nulls_last
+from tests.models.activity import ends, span
+from tests.models.reading import DAY_US, MINUTE_US, Event, Row, grouped, how_many, ids, instant, instant_of, nulls_last
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -67,6 +68,33 @@ def _country(country: str | None, attempts: list[Event]) -> Row:
         "once": sorted(actor for actor, times in often.items() if times == 1 and country is not None),
         **span(attempts),
     }
+
+
+def login_failures_per_day(log: list[Event], *, history_days: int = 30) -> list[Row]:
+    """Return each day's failures, and how many the days before let expect, none of which is beyond its limit."""
+    attempts = [event for event in log if event.effect in ("login", "login_failed")]
+    days = grouped(attempts, lambda event: event.at // DAY_US)
+    return [
+        _day(own, [past for earlier, past in days.items() if day - history_days <= earlier < day])
+        for day, own in days.items()
+    ]
+
+
+def _day(attempts: list[Event], before: list[list[Event]]) -> Row:
+    failed = 3 * Fraction("0.5") + sum(len(_failures(past)) for past in before)
+    rate = failed / (3 * 5 + sum(_logins_at_least_one(past) for past in before))
+    return {
+        "day": instant(attempts[0].at).date(),
+        "logins": len(_logins(attempts)),
+        "failures": len(_failures(attempts)),
+        "actors": how_many(failure.account for failure in _failures(attempts)),
+        "expected": float(round(rate * _logins_at_least_one(attempts), 2)),
+        **ends(attempts),
+    }
+
+
+def _logins_at_least_one(attempts: list[Event]) -> int:
+    return max(len(_logins(attempts)), 1)
 
 
 def success_after_failures(log: list[Event], *, min_failures: int = 5, within_minutes: int = 60) -> list[Row]:

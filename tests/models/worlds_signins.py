@@ -27,6 +27,23 @@ _JA4 = (
     *("t13d1516h2_8daaf6152771_02713d6af862", "t13d1516h2_8daaf6152771_b1ff8ab2d16f"),
     *("t13i181000_85036bcba153_d41ae481755e", "t12d190900_3f1a70c2be41_5d"),
 )
+_PROXY = _JA4[3]
+_SAFARI = "t13d2014h2_a09f3c656075_14788d8d241b"
+_CLIENTS = (
+    *zip(_AGENTS[:3], _JA4[:3], strict=True),
+    ("python-requests/2.32.5", "t13d1812h1_85036bcba153_375ca2c5e164"),
+    ("Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) CriOS/141.0.0.0 Mobile/15E148 Safari/604.1", _SAFARI),
+    ("Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 Version/18.5 Safari/605.1.15", _SAFARI),
+)
+# Country, city, latitude and longitude, as text or as numbers; the last place is nowhere on earth.
+_TOWNS: tuple[tuple[Any, ...], ...] = (
+    ("DE", "Berlin", "52.52", "13.4"),
+    ("NL", "Amsterdam", 52.37, 4.9),
+    ("US", "San Francisco", "37.77", "-122.42"),
+    ("FJ", "Suva", "-18.1", 178.4),
+    ("WS", None, "-13.8", "-171.8"),
+    ("FJ", "Taveuni", "-16.8", "180.1"),
+)
 _BLOCKS = ("192.0.2.", "198.51.100.", "203.0.113.", "2001:db8:0:ff::", "2001:DB8:49::")
 _ACTS = (
     *("project.created", "project.updated", "role.assignment.created", "logout.succeeded", "logout.failed"),
@@ -230,18 +247,93 @@ def silence(dice: Random, cast: Cast) -> list[Raw]:
     return events
 
 
+def _town(dice: Random) -> Raw:
+    """Draw where sessions come from, with coordinates; a tenth tells no network."""
+    address, number = f"{dice.choice(_BLOCKS)}{dice.randint(1, 3)}", dice.choice(("64496", "64497", "64500"))
+    details = dict(zip(("country", "city", "latitude", "longitude"), dice.choice(_TOWNS), strict=True))
+    details = {name: value if dice.random() < 0.95 else dice.choice((None, 5)) for name, value in details.items()}
+    told = dice.choices(((address, number), (address, None), (None, number), (None, None)), (80, 5, 5, 10))[0]
+    return {"ip_address": told[0], "ip_address_details": details | {"asn": told[1]}}
+
+
+def travel(dice: Random, cast: Cast) -> list[Raw]:
+    """Draw logins of few people from few places, some of which they share, on few days."""
+    homes = [(person, _town(dice)) for person in cast.people[: dice.randint(1, 5)]]
+    shared, days = [_town(dice) for _ in range(dice.randint(1, 3))], dice.choice((2, 4))
+    events = []
+    for _ in range(dice.randint(15, 60)):
+        person, home = dice.choice(homes)
+        place = dice.choice((home, home, dice.choice(shared), _town(dice)))
+        at = _when(dice, _T0, days * _DAY_S, dice.choice((10 * _MINUTE_S, _HOUR_S, 6 * _HOUR_S)))
+        events.append(_event(dice, "login.succeeded", at, _session(dice, person, place)))
+    return events
+
+
+def prints(dice: Random, cast: Cast) -> list[Raw]:
+    """Draw sessions from offices, the last of which is behind a proxy, and from elsewhere, in few clients.
+
+    What holds of an address with several numbers, or with one that only a session without an actor, a client or a
+    handshake gives, the page does not say: each has one at most, and the first session from an office is whole.
+    """
+    numbers = {"192.0.2.1": "64496", "192.0.2.2": "64497", "192.0.2.3": "64497", "198.51.100.1": "64500"}
+    offices = [{"ip_address": address, "ip_address_details": {"asn": asn}} for address, asn in numbers.items()]
+    elsewhere: list[Raw] = [{"ip_address": address} for address in ("192.0.2.1", "198.51.100.1", "203.0.113.1", None)]
+    is_one_for_all, events = dice.random() < 0.7, []
+    for office, person, (agent, ja4) in zip(offices, cast.crowd, _CLIENTS, strict=False):
+        session = office | {"user_agent": agent, "ja4": ja4, "user": person}
+        events.append(_event(dice, "login.succeeded", _T0, {"type": "session", "session": session}))
+    for _ in range(dice.randint(30, 120)):
+        place, (agent, ja4) = dice.choice([*offices, *offices, *elsewhere]), dice.choice(_CLIENTS)
+        proxied = _PROXY if is_one_for_all else f"t12d190900_{ja4.partition('_')[2]}"
+        usual = proxied if place["ip_address"] == "198.51.100.1" and dice.random() < 0.8 else ja4
+        client = agent, usual if dice.random() < 0.9 else dice.choice(_JA4)
+        type_ = dice.choice(("login.succeeded", "project.updated", "future.thing.done", "login.failed"))
+        actor = _session(dice, dice.choice([*cast.people, None]), place, client)
+        events.append(_event(dice, type_, _when(dice, _T0, 3 * _DAY_S, 6 * _HOUR_S), actor))
+    return events
+
+
+def usual_days(dice: Random, cast: Cast) -> list[Raw]:
+    """Draw days of some failures, and a last one without a login.
+
+    How the limit of a day is fitted the page does not say: the failures of no day but the last may be beyond it. Sums
+    of even numbers of logins keep what is expected off the middle between two decimals, where rounding is a matter of
+    floating point.
+    """
+    days = sorted(dice.sample(range(14), dice.randint(3, 10)))
+    numbers = [(2 * dice.randint(5, 9), dice.randint(1, 3)) for _ in days[1:]] + [(0, dice.randint(1, 6))]
+    events = []
+    for day, (logins, failures) in zip(days, numbers, strict=True):
+        for type_ in ["login.succeeded"] * logins + ["login.failed"] * failures:
+            at = _T0 + _DAY_S * day + dice.choice((0, dice.randrange(0, _DAY_S, _HOUR_S), _DAY_S - 0.25))
+            events.append(_event(dice, type_, at, _actor(dice, cast)))
+    return events
+
+
 _SCENES: tuple[Scene, ...] = (noise, spray, stuffing, guesses, habit, silence)
 
 
 def world(dice: Random, favourite: Scene) -> list[Raw]:
     """Draw the events of a world, in no order; most worlds are mostly about the favourite scene."""
-    cast = Cast(
+    cast = _cast(dice)
+    others = dice.sample(_SCENES, dice.randint(1, 3))
+    scenes = (favourite, favourite, others[0]) if dice.random() < 0.8 else (noise, *others)
+    return _shuffled(dice, [event for scene in scenes for event in scene(dice, cast)])
+
+
+def only(dice: Random, scene: Scene) -> list[Raw]:
+    """Draw the events of a world of one scene, in no order."""
+    return _shuffled(dice, scene(dice, _cast(dice)))
+
+
+def _cast(dice: Random) -> Cast:
+    return Cast(
         people=[_person(dice, number) for number in range(dice.randint(3, 7))],
         crowd=[_person(dice, number) for number in range(20, 36)],
     )
-    others = dice.sample(_SCENES, dice.randint(1, 3))
-    scenes = (favourite, favourite, others[0]) if dice.random() < 0.8 else (noise, *others)
-    events = [event for scene in scenes for event in scene(dice, cast)]
+
+
+def _shuffled(dice: Random, events: list[Raw]) -> list[Raw]:
     dice.shuffle(events)
     return [{"id": id_} | event for id_, event in zip(dice.sample(_IDS, 300), events, strict=False)]
 
