@@ -88,7 +88,7 @@ ATTEMPTS_ON_AN_ACCOUNT = Relation(
                 coalesce(lower(actor_email), actor_id, actor_api_key_id) AS actor,
                 ip_address
             FROM events JOIN catalogue ON catalogue.type = events.type
-            WHERE effect = 'login_failed' AND coalesce(lower(actor_email), actor_id, actor_api_key_id) IS NOT NULL
+            WHERE effect = 'login_failed' AND coalesce(actor_email, actor_id, actor_api_key_id) IS NOT NULL
         ),
         suspects AS (
             SELECT DISTINCT actor

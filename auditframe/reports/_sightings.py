@@ -32,7 +32,7 @@ _ACTS = Relation(
             actor_api_key_id,
             min(effective_at) AS first_at
         FROM events
-        WHERE coalesce(lower(actor_email), actor_id, actor_api_key_id) IS NOT NULL
+        WHERE coalesce(actor_email, actor_id, actor_api_key_id) IS NOT NULL
             AND type NOT IN (SELECT type FROM catalogue WHERE effect = 'login_failed')
         GROUP BY
             coalesce(lower(actor_email), actor_id, actor_api_key_id), ip_address, ip_asn, ip_country, user_agent, ja4,

@@ -207,7 +207,7 @@ def success_after_failures(*, min_failures: int = 5, within_minutes: int = 60) -
                 coalesce(lower(actor_email), actor_id, actor_api_key_id) AS actor,
                 floor(epoch(effective_at) / greatest(60 * $within_minutes, 1)) AS nth
             FROM events JOIN catalogue ON catalogue.type = events.type
-            WHERE effect = 'login_failed' AND coalesce(lower(actor_email), actor_id, actor_api_key_id) IS NOT NULL
+            WHERE effect = 'login_failed' AND coalesce(actor_email, actor_id, actor_api_key_id) IS NOT NULL
         ),
         troubled AS (
             -- What lies within the time lies within two spans of the clock side by side.

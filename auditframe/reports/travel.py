@@ -247,7 +247,7 @@ def fingerprint_changes(*, min_actors: int = 3) -> str:
             FROM events LEFT JOIN catalogue ON catalogue.type = events.type
             WHERE user_agent IS NOT NULL
                 AND ja4 IS NOT NULL
-                AND coalesce(lower(actor_email), actor_id, actor_api_key_id) IS NOT NULL
+                AND coalesce(actor_email, actor_id, actor_api_key_id) IS NOT NULL
             GROUP BY
                 coalesce(lower(actor_email), actor_id, actor_api_key_id), user_agent, ja4, ip_address, ip_asn,
                 coalesce(effect, 'other') = 'login_failed'
