@@ -50,8 +50,8 @@ def control_changes() -> str:
     organization that say what is logged and who sees it. An event about several lists or certificates is a row each,
     and so is each setting. A setting is turned off where its value says so and otherwise changed; what it was before,
     change_log tells. Deletion of a certificate that was replaced, or of a policy that applied to nothing, is a row,
-    too. Payloads of the tenant are not documented: what a policy applies to is read from target_id, resource_id or
-    principal_id.
+    too. Payloads of the tenant are not documented: what a policy applies to is read from target_id, target.id,
+    resource_id or principal_id.
     """
     return """
         WITH touched AS (

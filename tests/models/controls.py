@@ -76,7 +76,8 @@ def _target_of(event: Event) -> str | None:
     if event.area == "certificates":
         return event.project_id
     if event.type in ("tenant.policy.attached", "tenant.policy.detached"):
-        return first(event.told("target_id"), event.told("resource_id"), event.told("principal_id"))
+        named = event.told("target_id"), event.told("target", "id")
+        return first(*named, event.told("resource_id"), event.told("principal_id"))
     return None
 
 
