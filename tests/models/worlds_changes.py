@@ -204,7 +204,8 @@ def _switch(dice: Random) -> Payload:
 def _policy(dice: Random) -> Payload:
     """Draw what happens to a policy."""
     verb = pick(dice, {"attached": 3, "detached": 3, "created": 1, "updated": 1, "deleted": 1})
-    targets = [{place: dice.choice(("ws-1", "ws-2"))} for place in ("target_id", "resource_id", "principal_id")]
+    flat = ("target_id", "resource_id", "principal_id")
+    targets: list[dict[str, Any]] = [{place: dice.choice(("ws-1", "ws-2"))} for place in flat]
     targets.append({"target": {"id": dice.choice(("ws-1", "ws-2"))}})
     target = dice.choice(({}, *targets, targets[0] | targets[1], targets[1] | targets[3]))
     return f"tenant.policy.{verb}", {"id": dice.choice(("pol_1", "pol_2"))} | target
