@@ -40,7 +40,7 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
 }
 
 _MOST_FOOTERS = 1_000
-"""How many files may be there for their footers to be kept: each takes 150 KiB, more than reading it again is worth."""
+"""How many files may be there for their footers to be kept: each takes 110 KiB, more than reading it again is worth."""
 
 _MORE = 4
 """How many times the memory a step gets that could not do with what it had: more tries cost time, fewer cost memory."""
