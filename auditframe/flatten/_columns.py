@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -103,8 +104,8 @@ def columns_of(rows: Sequence[Row], raws: Sequence[bytes], drift: Counter[str]) 
     _explode(actors, [_ACTOR], parts)
     projects = _distinct("project", np.arange(len(rows)), _joined([row.project for row in rows]), drift)
     _explode(projects, [_PROJECT], parts)
-    for type_, numbers in _rows_by_type(types):
-        slices = _distinct(type_, numbers, _take(details, pa.array(numbers, pa.int64())), drift)
+    for type_, numbers, texts in _by_type_with(details, types):
+        slices = _distinct(type_, numbers, texts, drift)
         _explode(slices, [_OF_ANY_TYPE, _OF_ONE_TYPE.get(type_, _Node(type_))], parts)
     return {
         "id": pa.array([row.id for row in rows], pa.string()),
@@ -114,7 +115,7 @@ def columns_of(rows: Sequence[Row], raws: Sequence[bytes], drift: Counter[str]) 
         "effective_at": pa.array(_microseconds(rows), pa.timestamp("us", tz="UTC")),
         "raw": _joined(raws).cast(pa.string()),
         "detail": pc.if_else(pc.equal(details, pa.scalar(b"null", pa.binary())), None, details).cast(pa.string()),
-        **{name: _column(name, of_some, len(rows)) for name, of_some in parts.items()},
+        **_exploded(parts, len(rows)),
     }
 
 
@@ -146,10 +147,14 @@ def _take(values: _Values, places: _Values) -> _Values:
     return taken
 
 
-def _rows_by_type(types: pa.DictionaryArray[Any, Any]) -> Iterator[tuple[str, _Numbers]]:
+def _by_type_with(details: _Values, types: pa.DictionaryArray[Any, Any]) -> Iterator[tuple[str, _Numbers, _Values]]:
+    """Yield each type with its rows, and what stands under the detail key in them."""
     codes = types.indices.to_numpy()
-    ends = np.cumsum(np.bincount(codes))[:-1]
-    yield from zip(types.dictionary.to_pylist(), np.split(np.argsort(codes, kind="stable"), ends), strict=False)
+    rows = np.argsort(codes, kind="stable")
+    sorted_details, start = _take(details, pa.array(rows)), 0
+    for type_, count in zip(types.dictionary.to_pylist(), np.bincount(codes).tolist(), strict=False):
+        yield str(type_), rows[start : start + count], sorted_details.slice(start, count)
+        start += count
 
 
 def _distinct(key: str, rows: _Numbers, texts: _Values, drift: Counter[str]) -> _Slices:
@@ -245,18 +250,31 @@ def _first(ways: list[tuple[int, list[Any]]]) -> list[Any]:
     return best
 
 
-def _column(name: str, parts: Sequence[tuple[_Slices, list[Any]]], length: int) -> _Values:
+def _exploded(parts: _Parts, length: int) -> dict[str, _Values]:
+    """Give each row its values; columns of the same distinct values are taken together."""
+    alike: dict[tuple[int, ...], list[str]] = {}
+    for name, of_some in parts.items():
+        alike.setdefault(tuple(id(slices) for slices, _ in of_some), []).append(name)
+    missing = {name: pa.nulls(length, _TYPES[name]) for name in alike.pop((), ())}
+    return missing | {
+        name: column
+        for names in alike.values()
+        for name, column in zip(names, _taken(names, parts, length), strict=True)
+    }
+
+
+def _taken(names: Sequence[str], parts: _Parts, length: int) -> Sequence[_Values]:
     """Put the distinct values of all parts one after the other, null last, and take the one of each row."""
-    values = [value for _, of_some in parts for value in of_some]
-    if not values:
-        missing: _Values = pa.nulls(length, _TYPES[name])
-        return missing
-    place_of_row = np.full(length, len(values), np.int32)
-    offset = 0
-    for slices, of_some in parts:
-        place_of_row[slices.rows] = slices.codes + offset
-        offset += len(of_some)
-    return _take(pa.array([*values, None], _TYPES[name]), pa.array(place_of_row))
+    sources = [slices for slices, _ in parts[names[0]]]
+    starts = list(itertools.accumulate((len(slices.values) for slices in sources), initial=0))
+    place_of_row = np.full(length, starts[-1], np.int32)
+    for slices, start in zip(sources, starts, strict=False):
+        place_of_row[slices.rows] = slices.codes + start
+    values = [
+        pa.array([*itertools.chain.from_iterable(of_some for _, of_some in parts[name]), None], _TYPES[name])
+        for name in names
+    ]
+    return pa.table(values, names=list(names)).take(place_of_row).columns
 
 
 def _actor_kind(actor: Any) -> str | None:
