@@ -104,7 +104,7 @@ def columns_of(rows: Sequence[Row], raws: Sequence[bytes], drift: Counter[str]) 
     _explode(actors, [_ACTOR], parts)
     projects = _distinct("project", np.arange(len(rows)), _joined([row.project for row in rows]), drift)
     _explode(projects, [_PROJECT], parts)
-    for type_, numbers, texts in _by_type_with(details, types):
+    for type_, numbers, texts in _details_by_type(details, types):
         slices = _distinct(type_, numbers, texts, drift)
         _explode(slices, [_OF_ANY_TYPE, _OF_ONE_TYPE.get(type_, _Node(type_))], parts)
     return {
@@ -147,12 +147,12 @@ def _take(values: _Values, places: _Values) -> _Values:
     return taken
 
 
-def _by_type_with(details: _Values, types: pa.DictionaryArray[Any, Any]) -> Iterator[tuple[str, _Numbers, _Values]]:
+def _details_by_type(details: _Values, types: pa.DictionaryArray[Any, Any]) -> Iterator[tuple[str, _Numbers, _Values]]:
     """Yield each type with its rows, and what stands under the detail key in them."""
     codes = types.indices.to_numpy()
     rows = np.argsort(codes, kind="stable")
     sorted_details, start = _take(details, pa.array(rows)), 0
-    for type_, count in zip(types.dictionary.to_pylist(), np.bincount(codes).tolist(), strict=False):
+    for type_, count in zip(types.dictionary.to_pylist(), np.bincount(codes).tolist(), strict=True):
         yield str(type_), rows[start : start + count], sorted_details.slice(start, count)
         start += count
 
