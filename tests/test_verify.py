@@ -107,7 +107,7 @@ def forge_partition(lake: Lake, data: bytes, *, day: str = "1970-01-01") -> None
     path = Layout(lake.path).partition_file(day)
     path.write_bytes(data)
     facts: dict[str, Any] = {"sha256": sha256(data).hexdigest()}
-    with contextlib.suppress(LakeCorruptError, UnicodeDecodeError, KeyError):
+    with contextlib.suppress(LakeCorruptError, UnicodeDecodeError, KeyError, AttributeError):
         raws = texts(read_partition(data, path=path), "raw")
         facts |= {"rows": len(raws), "merkle_root": merkle_root(raws)}
 
@@ -705,6 +705,10 @@ def _not_utf8(lake: Lake) -> bytes:
     return _bytes_of(rows.set_column(place, rows.schema.field(place), binary.view(pa.string())))
 
 
+def _numbers_for_texts(lake: Lake) -> bytes:
+    return _bytes_of(_table(lake).drop_columns(["raw"]).append_column("raw", pa.array([1])))
+
+
 FORGED: dict[str, Callable[[Lake], bytes]] = {
     "truncated": lambda lake: (lake.path / FIRST).read_bytes()[:-1000],
     "no Parquet": lambda _: b"PAR1 no more PAR1",
@@ -724,6 +728,9 @@ FORGED: dict[str, Callable[[Lake], bytes]] = {
     "a text that is no JSON": lambda lake: with_column(lake, "raw", ["hello"]),
     "a text that is too deep": lambda lake: with_column(lake, "raw", ["[" * 100_000]),
     "a text that is no UTF-8": _not_utf8,
+    "a number for a text": lambda lake: _bytes_of(
+        _table(lake).drop_columns(["raw"]).append_column("raw", pa.array([1]))
+    ),
     "another id": lambda lake: with_column(lake, "id", ["z"]),
     "another time": lambda lake: with_column(lake, "effective_at", [5]),
     "another day": lambda lake: with_column(lake, "effective_at", [DAY_S * 10**6]),
@@ -738,6 +745,19 @@ def test_a_forged_partition_is_named_though_the_ledger_has_its_hash(lake: Lake, 
 
     assert {name for name, _ in found} >= {FIRST}
     assert not any("SHA-256" in what for _, what in found)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("actor_email", "eve@example.org"), ("raw", "hello"), ("raw", None)],
+    ids=["another column", "a text that is no JSON", "no text"],
+)
+def test_a_forged_partition_is_named_alone_among_its_neighbours(tmp_path: Path, name: str, value: str | None) -> None:
+    lake = Lake(tmp_path / "lake")
+    lake.append(arriving(*(event(f"e{day}", day * DAY_S) for day in range(5))))
+    forge_partition(lake, with_column(lake, name, [value], day="1970-01-03"), day="1970-01-03")
+
+    assert {name for name, _ in faults(lake)} == {"events/date=1970-01-03/events.parquet"}
 
 
 def test_rows_that_are_doubled_or_out_of_order_are_named(plain: Lake) -> None:

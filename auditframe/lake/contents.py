@@ -20,7 +20,7 @@ from auditframe.lake.parquet import read_partition
 from auditframe.lake.removal import removed_by
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
     from pathlib import Path
 
     import pyarrow as pa
@@ -49,12 +49,23 @@ class Reading:
     files: list[Path] = field(default_factory=list)
     brought: Counter[int] = field(default_factory=Counter)
 
-    def faults_of(self, path: Path, partition: str, state: PartitionState | None) -> Iterator[str]:
-        """Name everything that is wrong with a partition; anything that cannot be checked is."""
+    def faults_of(
+        self, path: Path, partition: str, state: PartitionState | None, derived: pa.Table | None
+    ) -> Iterator[str]:
+        """Name everything that is wrong with a partition; anything that cannot be checked is.
+
+        Args:
+            path: Its file.
+            partition: Its name.
+            state: What the ledger says of it; None when it says nothing.
+            derived: What `derived_ahead` yields for it.
+        """
         if state is None:
             yield "No ledger entry speaks of this partition."
         try:
-            yield from self._faults_of(read_regular(path), path, partition, state)
+            events = yield from self._read(path, state)
+            if events is not None:
+                yield from self._faults_in(events, path, partition, state, derived)
         except FileNotFoundError:
             yield "The partition is missing."
         except LakeCorruptError as error:
@@ -62,13 +73,20 @@ class Reading:
         except UNREADABLE as error:
             yield f"It cannot be read: {cause(error)}."
 
-    def _faults_of(self, data: bytes, path: Path, partition: str, state: PartitionState | None) -> Iterator[str]:
+    def _read(self, path: Path, state: PartitionState | None) -> Generator[str, None, pa.Table | None]:
+        """Return the rows of a partition, or None where they cannot be held against this version's columns."""
+        data = read_regular(path)
         if state and sha256(data).hexdigest() != state.sha256:
             yield "The file's SHA-256 is not the one in the ledger."
         events = read_partition(data, path=path)
-        if not is_current(events):
-            yield "It has other columns than this version's. See: auditframe rebuild"
-            return
+        if is_current(events):
+            return events
+        yield "It has other columns than this version's. See: auditframe rebuild"
+        return None
+
+    def _faults_in(
+        self, events: pa.Table, path: Path, partition: str, state: PartitionState | None, derived: pa.Table | None
+    ) -> Iterator[str]:
         events.validate(full=True)
         if not len(events):
             yield "It holds no event; a partition without events has no file."
@@ -76,7 +94,7 @@ class Reading:
         is_as_told = state is not None and (len(raws), merkle_root(raws)) == (state.rows, state.merkle_root)
         if state and not is_as_told:
             yield f"It holds other events than the ledger says ({len(raws)} rows, {state.rows} expected)."
-        yield from _column_faults(events)
+        yield from _column_faults(events, derived)
         yield from self._row_faults(events, path, partition)
         if is_as_told and self.entries is not None:
             yield from self._origin_faults(events, self.entries)
@@ -118,12 +136,13 @@ class Reading:
             yield f"{back} of its rows were removed, by expiry or erasure, and are here again."
 
 
-def _column_faults(events: pa.Table) -> Iterator[str]:
-    """Derive every column anew from ``raw`` and name each that differs."""
+def _column_faults(events: pa.Table, derived: pa.Table | None) -> Iterator[str]:
+    """Name each column that differs from what follows from ``raw``."""
     if empty := sum(events[name].null_count for name in ("id", "effective_at", "raw")):
         yield f"{empty} of its ids, times or texts are null."
         return
-    derived = flatten_texts(raw.encode() for raw in texts(events, "raw")).events
+    if derived is None or derived["raw"] != events["raw"]:
+        derived = flatten_texts(raw.encode() for raw in texts(events, "raw")).events
     if len(derived) != len(events):
         yield f"{len(events) - len(derived)} of its rows could not be derived from their texts."
         return

@@ -12,6 +12,7 @@ import msgspec
 from auditframe.errors import LakeLockedError, ParameterError
 from auditframe.lake.claims import entry_faults, gap_faults, origin_faults
 from auditframe.lake.contents import Reading
+from auditframe.lake.derive import derived_ahead
 from auditframe.lake.faults import UNREADABLE, Fault, cause, names_in, read_regular
 from auditframe.lake.index import index_faults
 from auditframe.lake.journal import Journal
@@ -132,9 +133,9 @@ def _quarantine_fault(path: Path, state: QuarantineState | None) -> str | None:
 def _partition_faults(layout: Layout, entries: Sequence[Entry], reading: Reading) -> Iterator[Fault]:
     states = current_partitions(entries)
     faults: list[Fault] = []
-    for name in sorted(filter(layout.grain.is_partition, states.keys() | partitions_there(layout))):
-        path = layout.partition_file(name)
-        faults += [Fault(path, what) for what in reading.faults_of(path, name, states.get(name))]
+    names = sorted(filter(layout.grain.is_partition, states.keys() | partitions_there(layout)))
+    for name, (path, derived) in zip(names, derived_ahead(map(layout.partition_file, names)), strict=True):
+        faults += [Fault(path, what) for what in reading.faults_of(path, name, states.get(name), derived)]
     yield from faults
     if reading.entries is not None and not faults:
         yield from origin_faults(layout, entries, reading.brought)

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from auditframe.errors import LakeError
 from auditframe.flatten import Flattened, flatten_texts
 from auditframe.lake.account import covered_by, late_rows, lateness_s, leave_entry, recover
-from auditframe.lake.derive import current, rebuilt
+from auditframe.lake.derive import current, derived_ahead, rebuilt
 from auditframe.lake.events import Events
 from auditframe.lake.held import check_held, read_held
 from auditframe.lake.index import Index
@@ -198,8 +198,9 @@ class Writer:
 
     def rebuild(self) -> Entry | None:
         """Derive every partition anew from ``raw``; None when each is as it should be."""
-        for partition, path in self._layout.partitions().items():
-            data = rebuilt(read_held(path, self._states.get(partition)), path=path)
+        partitions = self._layout.partitions()
+        for partition, (path, derived) in zip(partitions, derived_ahead(partitions.values()), strict=True):
+            data = rebuilt(read_held(path, self._states.get(partition)), path=path, derived=derived)
             if data is not None:
                 self._note(touched={partition}, kind="rebuild")
                 put(data, path, staging=self._layout.staging)
