@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from auditframe.errors import LakeCorruptError
-from auditframe.fingerprints import Fingerprints
+from auditframe.fingerprints import Fingerprints, fingerprints
 from auditframe.flatten import flatten_texts
 from auditframe.lake.claims import ADDING, CLOCK_GRACE
 from auditframe.lake.derive import PROVENANCE, is_current
@@ -20,18 +21,22 @@ from auditframe.lake.parquet import read_partition
 from auditframe.lake.removal import removed_by
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Generator, Iterator, Mapping, Sequence
+    from datetime import datetime
     from pathlib import Path
 
+    import numpy as np
     import pyarrow as pa
+    from numpy.typing import NDArray
 
     from auditframe.lake.layout import Grain
     from auditframe.lake.records import Entry, PartitionState
+    from auditframe.lake.removal import Removed
 
 _STAMPS = ("first_seen_at", "snapshot")
 
 
-@dataclass(slots=True)
+@dataclass
 class Reading:
     """What is known across partitions while they are read one by one.
 
@@ -97,7 +102,7 @@ class Reading:
         yield from _column_faults(events, derived)
         yield from self._row_faults(events, path, partition)
         if is_as_told and self.entries is not None:
-            yield from self._origin_faults(events, self.entries)
+            yield from self._origin_faults(events)
 
     def _row_faults(self, events: pa.Table, path: Path, partition: str) -> Iterator[str]:
         keys = events.select(["effective_at", "id"])
@@ -108,32 +113,53 @@ class Reading:
         ids = texts(events, "id")
         if doubled := len(ids) - len(set(ids)):
             yield f"{doubled} of its rows repeat an id."
-        if elsewhere := len(self._held_before(ids)):
+        wanted = fingerprints(ids)
+        if elsewhere := len(self._held_before(ids, wanted)):
             yield f"{elsewhere} of its ids have a row in an older partition too."
-        self.ids.add(ids)
+        self.ids.put(*self.ids.joined(wanted))
         self.files.append(path)
 
-    def _held_before(self, ids: Sequence[str]) -> set[str]:
+    def _held_before(self, ids: Sequence[str], wanted: NDArray[np.uint64]) -> set[str]:
         """Return which ids a partition before this one holds, too; of those that may, look."""
-        suspects = set(self.ids.may_hold(ids))
+        suspects = set(self.ids.may_hold(ids, wanted))
         held = (texts(read_partition(file, path=file, columns=["id"]), "id") for file in self.files if suspects)
         return suspects.intersection(itertools.chain.from_iterable(held))
 
-    def _origin_faults(self, events: pa.Table, entries: Sequence[Entry]) -> Iterator[str]:
+    def _origin_faults(self, events: pa.Table) -> Iterator[str]:
         """Check how the rows came, which no text tells: with which entry and when, and that none was removed."""
         if any(events[name].null_count for name in _STAMPS):
             yield "Some of its rows do not say with which entry they came, or when."
             return
-        numbers = [int(number) for number in events["snapshot"].to_pylist() if number is not None]
-        self.brought.update(numbers)
-        latest = {entry.number: entry.finished_at + CLOCK_GRACE for entry in entries if entry.kind in ADDING}
-        if unknown := sum(number not in latest for number in numbers):
+        unknown = early = 0
+        for number, at, rows in _origins(events):
+            self.brought[number] += rows
+            if number not in self._latest:
+                unknown += rows
+            elif at > self._latest[number]:
+                early += rows
+        if unknown:
             yield f"{unknown} of its rows name an entry that does not exist, or that adds no events."
-        seen = zip(numbers, instants(events, "first_seen_at"), strict=True)
-        if early := sum(number in latest and at > latest[number] for number, at in seen):
+        if early:
             yield f"{early} of its rows were first seen after the entry that they came with was written."
-        if back := sum(removed_by(entries).rows(events)):
+        if back := sum(self._removed.rows(events)):
             yield f"{back} of its rows were removed, by expiry or erasure, and are here again."
+
+    @cached_property
+    def _latest(self) -> Mapping[int, datetime]:
+        """When what came with an entry can have been seen at the latest, by its number."""
+        return {entry.number: entry.finished_at + CLOCK_GRACE for entry in self.entries or () if entry.kind in ADDING}
+
+    @cached_property
+    def _removed(self) -> Removed:
+        return removed_by(self.entries or ())
+
+
+def _origins(events: pa.Table) -> Iterator[tuple[int, datetime, int]]:
+    """Yield with which entry rows came, when, and how many of them did."""
+    came = events.group_by(["snapshot", "first_seen_at"]).aggregate([([], "count_all")])
+    yield from zip(
+        came["snapshot"].to_pylist(), instants(came, "first_seen_at"), came["count_all"].to_pylist(), strict=True
+    )
 
 
 def _column_faults(events: pa.Table, derived: pa.Table | None) -> Iterator[str]:

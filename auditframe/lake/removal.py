@@ -54,6 +54,8 @@ class Removed:
 
     def rows(self, events: pa.Table) -> list[bool]:
         """Say of each row whether it is to be removed, or was."""
+        if self._before is None and not self._ids:
+            return [False] * len(events)
         placed = zip(texts(events, "id"), instants(events, "effective_at"), strict=True)
         return [self._is_expired(at) or digest(id_) in self._ids for id_, at in placed]
 
