@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -11,10 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from auditframe.flatten import flatten_texts
+from auditframe.lake import Lake
+from auditframe.lake.records import Collected, Span
 from auditframe.reports import REGISTRY
 from tests.models import (
     accounts,
     activity,
+    arrivals,
     changes,
     controls,
     drift,
@@ -26,6 +30,7 @@ from tests.models import (
     projects,
     signins,
     worlds_accounts,
+    worlds_arrivals,
     worlds_changes,
     worlds_signins,
 )
@@ -219,6 +224,76 @@ def test_some_world_has_rows_to_compare(name: str) -> None:
     drawn = (_drawn(name, seed) for seed in SEEDS)
 
     assert any(MODELS[name].answer(read(events), **parameters) for events, parameters in drawn)
+
+
+@pytest.mark.filterwarnings("ignore:Nobody has read")  # the gaps that are asked for
+@pytest.mark.parametrize("seed", SEEDS)
+def test_reports_on_how_events_came_answer_as_their_models_do(seed: int, tmp_path: Path) -> None:
+    log, window, min_lag_hours = _drawn_arrivals(seed)
+    lake = _lake_after(log.visits, tmp_path / "lake")
+    asked = lake.window(*window)
+    late = REGISTRY["late_arrivals"].arrow(lake, min_lag_hours=min_lag_hours)
+    mutated = REGISTRY["mutations"].arrow(lake).drop_columns(["why"])
+    compared = {
+        "coverage": (arrivals.coverage(log), REGISTRY["coverage"].arrow(lake)),
+        f"coverage of {window}": (arrivals.coverage(log, window=window), REGISTRY["coverage"].arrow(asked)),
+        f"late_arrivals by {min_lag_hours} h": (arrivals.late_arrivals(log, min_lag_hours=min_lag_hours), late),
+        "mutations": (arrivals.mutations(log), mutated),
+    }
+    differing = {name: _difference(model, answer.to_pylist()) for name, (model, answer) in compared.items()}
+
+    assert not any(differing.values()), f"seed {seed}:\n" + "\n".join(
+        f"{name}: {said}" for name, said in differing.items()
+    )
+
+
+def test_some_visits_have_rows_to_compare() -> None:
+    drawn = [_drawn_arrivals(seed) for seed in SEEDS]
+    kinds = {
+        row["kind"]
+        for log, window, _ in drawn
+        for row in (*arrivals.coverage(log), *arrivals.coverage(log, window=window))
+    }
+
+    assert kinds == {"covered", "gap", "outside"}
+    assert any(arrivals.late_arrivals(log) for log, *_ in drawn)
+    assert {row["severity"] for log, *_ in drawn for row in arrivals.mutations(log)} == {"medium", "high"}
+
+
+def _lake_after(visits: Sequence[arrivals.Visit], path: Path) -> Lake:
+    lake = Lake(path)
+    for visit in visits:
+        with lake.writer() as writer:
+            writer.add(flatten_texts((text.encode() for text in visit.texts), scope=visit.scope, seen_at=visit.seen_at))
+            writer.commit("snapshot" if visit.is_snapshot else "import", _collected(visit))
+    return lake
+
+
+def _collected(visit: arrivals.Visit) -> list[Collected]:
+    """Tell of each scope what was read whole; where nothing was, the pass was interrupted."""
+    if not visit.is_snapshot:
+        return []
+    whole: dict[str, list[Span]] = {str(visit.scope): []}
+    for scope, (start, end) in visit.whole:
+        assert end is not None
+        whole.setdefault(scope, []).append(Span(start=start, end=end))
+    return [
+        Collected(
+            scope=scope,
+            status="complete" if windows else "interrupted",
+            windows=windows,
+            pages=1,
+            first_request_id=None,
+            last_request_id=None,
+        )
+        for scope, windows in whole.items()
+    ]
+
+
+def _drawn_arrivals(seed: int) -> tuple[arrivals.Log, arrivals.Stretch, float]:
+    dice = Random(f"arrivals {seed}")  # noqa: S311 - reproducible, not secret
+    log = arrivals.kept(worlds_arrivals.visits(dice))
+    return log, worlds_arrivals.window(dice), dice.choice((0.0, 0.25, 1.0, 24.0))
 
 
 def _drawn(name: str, seed: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
