@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import gc
 import json
+import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from auditframe.flatten import (
     BODIES_PER_BATCH,
-    _columns,
+    _place,
     flatten,
     flatten_events,
     flatten_texts,
@@ -22,6 +22,7 @@ from auditframe.flatten import (
     join_flattened,
     place,
 )
+from auditframe.lake.merge import texts
 from auditframe.schema import COLUMN_NAMES, arrow_schema
 
 if TYPE_CHECKING:
@@ -429,14 +430,23 @@ def test_the_collector_is_paused_for_a_batch_and_left_as_it_was(is_enabled: bool
 
 def test_more_bytes_than_one_array_can_hold_give_the_same_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     events = [event(id=f"e{number}", actor=SESSION if number % 2 else None) for number in range(9)]
-    events += [event("role.created", id="r", **{"role.created": {"id": "role-1"}}), event(id="x", effective_at=1.5)]
-    whole = flatten_events(events).events
-    joined = _columns._joined
+    events += [
+        event("role.created", id="r", **{"role.created": {"id": 7}}),
+        event(id="x", effective_at=1.5),
+        {"id": "q"},
+    ]
+    whole = flatten_events(events)
+    longest = max(map(len, texts(whole.events, "raw")))
+    monkeypatch.setattr(sys.modules[flatten_events.__module__], "MOST_BYTES", longest)
+    parts = flatten_events(events)
 
-    def in_chunks(texts: Any) -> Any:
-        return pa.chunked_array([part for part in map(joined, (texts[:5], texts[5:])) if isinstance(part, pa.Array)])
+    assert (parts.events, parts.quarantine, parts.drift) == (whole.events, whole.quarantine, whole.drift)
+    assert parts.events["raw"].num_chunks > 2
 
-    monkeypatch.setattr(_columns, "_MOST_BYTES", 10)
-    assert flatten_events(events).events.equals(whole)
-    monkeypatch.setattr(_columns, "_joined", in_chunks)
-    assert flatten_events(events).events.equals(whole)
+
+def test_an_event_that_is_longer_than_a_text_in_a_column_is_quarantined(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_place, "MOST_BYTES", 100)
+    found = flatten_events([event(id="a"), event(id="b" * 100)])
+
+    assert found.events["id"].to_pylist() == ["a"]
+    assert [(item.event_id, "2 GiB" in item.reason) for item in found.quarantine] == [(None, True)]

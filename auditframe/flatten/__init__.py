@@ -11,7 +11,7 @@ import gc
 import itertools
 import json
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from auditframe.flatten._columns import columns_of
-from auditframe.flatten._place import Placed, Quarantined, place
+from auditframe.flatten._place import MOST_BYTES, Placed, Quarantined, place
 from auditframe.pages import parse_page
 from auditframe.schema import COLUMNS, arrow_schema
 
@@ -112,7 +112,12 @@ def flatten_texts(events: Iterable[bytes], *, scope: str | None = None, seen_at:
 
 
 def in_columns(arrived: Sequence[Placed]) -> Flattened:
-    """Flatten what was placed, in one batch: columns of few events cost little less than those of many."""
+    """Flatten what was placed, in one batch: columns of few events cost little less than those of many.
+
+    What one Arrow array of texts cannot hold becomes several batches.
+    """
+    if sum(len(raw) for placed in arrived for raw in placed.raws) > MOST_BYTES:
+        return join_flattened(map(in_columns, _halves(arrived)))
     drift: Counter[str] = Counter()
     with _without_collector():
         rows, raws = _all(placed.rows for placed in arrived), _all(placed.raws for placed in arrived)
@@ -124,6 +129,15 @@ def in_columns(arrived: Sequence[Placed]) -> Flattened:
     columns["snapshot"] = pa.nulls(len(rows), pa.int64())
     table = pa.table([columns[column.name] for column in COLUMNS], schema=arrow_schema())
     return Flattened(table, tuple(_all(placed.quarantine for placed in arrived)), dict(drift))
+
+
+def _halves(arrived: Sequence[Placed]) -> tuple[Sequence[Placed], Sequence[Placed]]:
+    if len(arrived) > 1:
+        return arrived[: len(arrived) // 2], arrived[len(arrived) // 2 :]
+    (placed,) = arrived
+    middle = len(placed.rows) // 2
+    first = replace(placed, rows=placed.rows[:middle], raws=placed.raws[:middle])
+    return [first], [replace(placed, rows=placed.rows[middle:], raws=placed.raws[middle:], quarantine=[])]
 
 
 def join_flattened(parts: Iterable[Flattened]) -> Flattened:

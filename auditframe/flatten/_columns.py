@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     """By column: what it is for the distinct values of some rows."""
 
 _MICROSECONDS = 1_000_000
-_MOST_BYTES = 2**31 - 1  # that one Arrow array of texts can hold
 _PLAIN = frozenset({dict, type(None)})
 _WALKED = frozenset({*_PLAIN, list})
 
@@ -122,8 +121,6 @@ def columns_of(rows: Sequence[Row], raws: Sequence[bytes], drift: Counter[str]) 
 def _joined(texts: Sequence[Raw] | Sequence[bytes]) -> _Values:
     """Put texts into one array; joined, none of them has to become an object of its own."""
     lengths = np.fromiter(map(len, texts), np.int64, len(texts))
-    if lengths.sum() > _MOST_BYTES:
-        return pa.array(list(map(bytes, texts)), pa.binary())  # in chunks
     offsets = np.zeros(len(texts) + 1, np.int32)
     np.cumsum(lengths, out=offsets[1:])
     buffers = [None, pa.py_buffer(offsets.data), pa.py_buffer(b"".join(texts))]
@@ -160,7 +157,6 @@ def _details_by_type(details: _Values, types: pa.DictionaryArray[Any, Any]) -> I
 def _distinct(key: str, rows: _Numbers, texts: _Values, drift: Counter[str]) -> _Slices:
     """Decode each distinct text of some rows; one that cannot be decoded counts as drift and fills no column."""
     encoded: Any = texts.dictionary_encode()
-    encoded = encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
     distinct, codes = encoded.dictionary.to_pylist(), encoded.indices.to_numpy()
     try:
         values = _as_values.decode(b"[%b]" % b",".join(text or b"null" for text in distinct))

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
+MOST_BYTES = 2**31 - 1
+"""How many bytes of texts one Arrow array can hold."""
+
 _YEAR_10000_S = 253_402_300_800
 
 
@@ -119,7 +122,8 @@ def place(texts: Iterable[bytes], *, scope: str | None = None, seen_at: datetime
     for text in texts:
         try:
             row = _as_known.decode(text)
-            is_placed = row.id and 0 <= row.effective_at < _YEAR_10000_S and (text.isascii() or text.decode())
+            is_utf8 = text.isascii() or text.decode()
+            is_placed = row.id and 0 <= row.effective_at < _YEAR_10000_S and len(text) <= MOST_BYTES and is_utf8
         except REFUSALS:
             is_placed = False  # a type nobody listed, or a quirk, or no place at all
         placed = row if is_placed else _place(text)
@@ -136,6 +140,8 @@ def _place(text: bytes) -> Row | Quarantined:
     members = split_members(text)
     if members is None:
         return Quarantined(text, "It is no JSON object.", None, "")
+    if len(text) > MOST_BYTES:
+        return Quarantined(text, "It is longer than a text in a column can be (2 GiB).", None, "")
     if not _is_utf8(text):
         return Quarantined(text, "It is not valid UTF-8.", None, "")
     id_, type_ = _name(members.get("id")), _name(members.get("type"))

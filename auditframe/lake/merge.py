@@ -6,22 +6,26 @@ import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import itemgetter
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from auditframe.flatten import Quarantined
+from auditframe.pages import REFUSALS
 from auditframe.window import EPOCH
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from auditframe.window import Window
 
 ORDER: list[tuple[str, Literal["ascending", "descending"]]] = [("effective_at", "ascending"), ("id", "ascending")]
 """The order of rows in a partition."""
+
+_OF_MUTATIONS = ["id", "raw", "scope", "first_seen_at"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +55,17 @@ def sort_arrivals(arriving: pa.Table, there: Mapping[str, str]) -> Sorted:
         return Sorted(arriving, 0, ())
     first = dict(there)
     new: list[int] = []
-    mutations: list[Quarantined] = []
+    mutated: list[int] = []
     raws = texts(arriving, "raw")
     for row, (id_, raw) in enumerate(zip(ids, raws, strict=True)):
         if id_ not in first:
             first[id_] = raw
             new.append(row)
         elif not _same_payload(first[id_], raw):
-            mutations.append(_mutation(arriving, row))
-    return Sorted(arriving.take(pa.array(new, pa.int64())), len(arriving) - len(new) - len(mutations), tuple(mutations))
+            mutated.append(row)
+    known = len(arriving) - len(new) - len(mutated)
+    others = _rows(arriving.select(_OF_MUTATIONS), mutated).to_pylist()
+    return Sorted(_rows(arriving, new), known, tuple(map(_mutation, others)))
 
 
 def texts(events: pa.Table, column: str) -> list[str]:
@@ -99,16 +105,24 @@ def in_order(events: pa.Table) -> pa.Table:
     return events if is_sorted else events.take(places)
 
 
-def _mutation(arriving: pa.Table, row: int) -> Quarantined:
-    id_, raw, scope, seen_at = (arriving[name][row].as_py() for name in ("id", "raw", "scope", "first_seen_at"))
+def _rows(events: pa.Table, places: Sequence[int]) -> pa.Table:
+    return events.take(pa.array(places, pa.int64()))
+
+
+def _mutation(row: Mapping[str, Any]) -> Quarantined:
     reason = "The same id arrived before with another payload; the first one stays."
-    return Quarantined(raw.encode(), reason, id_, "id", scope=scope, seen_at=seen_at)
+    return Quarantined(row["raw"].encode(), reason, row["id"], "id", scope=row["scope"], seen_at=row["first_seen_at"])
 
 
 def _same_payload(one: str, other: str) -> bool:
     """Whether two texts are the same JSON value; only white space and key order are no change."""
     if one == other:
         return True
+    try:
+        if msgspec.json.decode(one) != msgspec.json.decode(other):
+            return False  # as nearly always; what is equal here may still differ in how a number is written
+    except REFUSALS:
+        pass
     try:
         return bool(_exact.decode(one) == _exact.decode(other))
     except (ValueError, RecursionError):

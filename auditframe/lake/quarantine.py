@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from auditframe.errors import LakeCorruptError
-from auditframe.lake.faults import cause, read_regular
+from auditframe.lake.faults import cause, open_regular, read_regular
 from auditframe.lake.layout import listed
 from auditframe.lake.records import QuarantineState
 from auditframe.lake.storage import put, remove
@@ -82,24 +82,39 @@ def read_quarantine(layout: Layout) -> Iterator[tuple[int, Kept]]:
     Raises:
         LakeCorruptError: A line is not what the lake wrote.
     """
+    decoder = msgspec.json.Decoder(Kept)
     for path in (layout.quarantine / name for name in listed(layout.quarantine) if name.endswith(".jsonl")):
         try:
-            items = msgspec.json.Decoder(Kept).decode_lines(read_regular(path))
             number = int(path.stem)
+            with open_regular(path) as file:
+                for line in file:
+                    yield number, decoder.decode(line)
         except (msgspec.MsgspecError, ValueError, OSError) as error:
             raise _not_ours(path, error) from error
-        for item in items:
-            yield number, item
+
+
+def add_quarantine(layout: Layout, number: int, items: Iterable[Kept]) -> None:
+    """Add items to the file of an entry's quarantine, which is replaced whole."""
+    path = layout.quarantine_file(number)
+    try:
+        there = read_regular(path) if path.exists() else b""
+    except OSError as error:
+        raise _not_ours(path, error) from error
+    put(there + _lines(items), path, staging=layout.staging)
 
 
 def write_quarantine(layout: Layout, number: int, items: Iterable[Kept]) -> None:
     """Replace the file of an entry's quarantine; without items there is none."""
     path = layout.quarantine_file(number)
-    lines = b"".join(msgspec.json.encode(item) + b"\n" for item in items)
+    lines = _lines(items)
     if lines:
         put(lines, path, staging=layout.staging)
     else:
         remove(path)
+
+
+def _lines(items: Iterable[Kept]) -> bytes:
+    return b"".join(msgspec.json.encode(item) + b"\n" for item in items)
 
 
 def quarantine_state(layout: Layout, number: int) -> QuarantineState:

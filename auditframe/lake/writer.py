@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ from auditframe.lake.layout import Description, layout_at
 from auditframe.lake.ledger import current_partitions, vanished
 from auditframe.lake.merge import in_order, inside, instants, merge, sort_arrivals, texts
 from auditframe.lake.parquet import encode_partition, read_partition
-from auditframe.lake.quarantine import Kept, kept, read_quarantine, write_quarantine
+from auditframe.lake.quarantine import Kept, add_quarantine, kept, read_quarantine, write_quarantine
 from auditframe.lake.records import Counts
 from auditframe.lake.removal import carry_out, plan_erasure, plan_expiry, removed_by
 from auditframe.lake.storage import make_folder, put, put_new, uninterrupted, writer_lock
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from auditframe.window import Window
 
 _STORED = "SELECT id, raw FROM events SEMI JOIN arriving USING (id)"
+_ITEMS_AT_ONCE = 10_000
 _NAMES_OF_WALKS = ["id", "scope", "effective_at", "snapshot"]
 
 
@@ -64,9 +66,11 @@ class Writer:
         self._journal = Journal(
             number=self.number, kind="import", started_at=datetime.now(UTC), touched=[], quarantine=[]
         )
-        held = [item for _, item in read_quarantine(layout)]
-        self._kept = {item.sha256 for item in held}
-        self._mutated = set(_placed(held))
+        self._kept: set[str] = set()
+        self._mutated: set[tuple[str, datetime]] = set()
+        held = (item for _, item in read_quarantine(layout))
+        while some := list(itertools.islice(held, _ITEMS_AT_ONCE)):
+            self._remember(some)
         self._counts = Counts()
         self._lateness_s: int | None = None
         self._ids = Index(layout, self.entries)
@@ -279,10 +283,12 @@ class Writer:
         """Add lines to this entry's quarantine file; what an earlier one holds is not held twice."""
         fresh = {item.sha256: item for item in items if item.sha256 not in self._kept}
         if fresh:
-            there = [item for number, item in read_quarantine(self._layout) if number == self.number]
-            write_quarantine(self._layout, self.number, [*there, *fresh.values()])
-            self._kept |= fresh.keys()
-            self._mutated |= set(_placed(fresh.values()))
+            add_quarantine(self._layout, self.number, fresh.values())
+            self._remember(fresh.values())
+
+    def _remember(self, items: Collection[Kept]) -> None:
+        self._kept |= {item.sha256 for item in items}
+        self._mutated |= set(_placed(items))
 
 
 @contextlib.contextmanager

@@ -59,9 +59,12 @@ _SIGHTINGS = Relation(
                 CASE
                     WHEN ip_address LIKE '%.%' THEN split_part(ip_address, '.', 1) || '.'
                         || split_part(ip_address, '.', 2) || '.' || split_part(ip_address, '.', 3) || '.0/24'
-                    ELSE split_part(ip_address, ':', 1) || ':'
-                        || coalesce(nullif(split_part(split_part(ip_address, '::', 1), ':', 2), ''), '0') || ':'
-                        || coalesce(nullif(split_part(split_part(ip_address, '::', 1), ':', 3), ''), '0') || '::/48'
+                    ELSE regexp_replace(
+                        split_part(ip_address, ':', 1) || ':'
+                            || coalesce(nullif(split_part(split_part(ip_address, '::', 1), ':', 2), ''), '0') || ':'
+                            || coalesce(nullif(split_part(split_part(ip_address, '::', 1), ':', 3), ''), '0'),
+                        '(:0)+$', ''
+                    ) || '::/48'
                 END AS block
             FROM acts
         ),

@@ -294,9 +294,9 @@ def unapproved_changes(*, approved: str | None = None) -> str:
     or API key; the change falls at starts_at or later and before ends_at; an empty field matches everything, and a line
     that fills no field but change is refused, for it would approve everything. Spaces around a value are part of it. An
     event that names no actor, or no resource, is covered only where that field is empty. Without a file the answer is
-    empty and a warning says so, for nobody said what is approved. Why names an approval that differs in one thing: the
-    time, the person or the resource. A finding is as severe as the catalogue holds such an event to be, and at most
-    medium.
+    empty and a warning says so, for nobody said what is approved. Why names an approval that differs in one thing: of
+    several one that differs in time, else in person, else in resource, and of those the first by name. A finding is as
+    severe as the catalogue holds such an event to be, and at most medium.
 
     Args:
         approved: The path of the CSV file of approved changes; None to judge nothing.

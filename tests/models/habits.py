@@ -7,7 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fractions import Fraction
-from ipaddress import IPv4Network, ip_address
+from ipaddress import ip_address, ip_network
 from itertools import pairwise
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -194,11 +194,7 @@ def _things(event: Event) -> Iterator[Thing]:
 
 
 def _block(address: str) -> str:
-    parsed = ip_address(address)
-    if parsed.version == 4:
-        return str(IPv4Network(f"{address}/24", strict=False))
-    groups = parsed.exploded.split(":")[:3]
-    return ":".join(f"{int(group, 16):x}" for group in groups) + "::/48"
+    return str(ip_network(f"{address}/{24 if ip_address(address).version == 4 else 48}", strict=False))
 
 
 def first_seen(log: list[Event], *, learn_days: int = 14) -> list[Row]:
