@@ -20,6 +20,7 @@ from auditframe.files import expand, read_pages
 from auditframe.flatten import Flattened, flatten_texts, join_flattened
 from auditframe.lake.merge import in_order, sort_arrivals
 from auditframe.parallel import ahead
+from auditframe.spool import Spool
 from auditframe.window import Instant, parse_window
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from auditframe.client import Fetched, Scope
     from auditframe.flatten import Quarantined
+    from auditframe.pages import Page
 
 PAGES_PER_BATCH = 500
 """How many pages become columns at once."""
@@ -37,6 +39,8 @@ PAGES_PER_BATCH = 500
 BATCH_BYTES = 16 * 2**20
 """How much of the text of events in files becomes columns at once."""
 
+_SCATTERED = 2  # times as many days as there are: sorting costs less than writing each day twice
+_DAY_S = 86_400
 _INSTANT = pa.timestamp("us", tz="UTC")
 
 
@@ -175,41 +179,75 @@ def read_events(sources: Iterable[str | Path]) -> Flattened:
     return join_flattened(read_batches(sources))
 
 
-def check_files(sources: Iterable[str | Path]) -> None:
+def check_files(sources: Iterable[str | Path]) -> bool:
     """Read files to their ends and keep nothing, before they are read again.
+
+    Returns:
+        Whether their events are so far from the order of time that `read_batches` does well to sort them: batches as
+        they come would tell of the same days again and again, and each time a lake would write these days anew.
 
     Raises:
         FileError: A file is missing, cut short or not JSON, or it can be read only once.
     """
-    for path in expand(sources):
-        if not path.is_file():
-            raise FileError(f"{path} is a pipe, and can be read only once. Write it to a file first.", path=path)
-        for _ in read_pages([path]):
-            pass
+    every, within = set[int | None](), set[int | None]()
+    told = batches = held_bytes = 0
+    for page in _pages_of_files(sources):
+        within.update(map(_day, page.times))
+        held_bytes += sum(map(len, page.events))
+        if held_bytes >= BATCH_BYTES:
+            every |= within
+            told, batches, held_bytes = told + len(within), batches + 1, 0
+            within.clear()
+    return told + len(within) > _SCATTERED * (len(every | within) + batches)
 
 
-def read_batches(sources: Iterable[str | Path]) -> Iterator[Flattened]:
+def read_batches(sources: Iterable[str | Path], *, by_day: bool = False) -> Iterator[Flattened]:
     """Read files as `read_events` does, a batch at a time, so that memory does not grow with them.
 
     A thread makes the next batch while one is used.
 
+    Args:
+        sources: The files.
+        by_day: Sort events by UTC day first, in the folder for temporary files. Of two payloads of an event, that of
+            the earlier day then comes first.
+
     Raises:
-        FileError: As `read_events`, but what came before was yielded; `check_files` tells before.
+        FileError: As `read_events`, but what came before was yielded; `check_files` tells before. Or there is no room
+            for temporary files.
     """
-    return ahead(_batches(sources))
+    return ahead(_batches(_texts_by_day(sources) if by_day else (page.events for page in read_pages(sources))))
 
 
-def _batches(sources: Iterable[str | Path]) -> Iterator[Flattened]:
+def _pages_of_files(sources: Iterable[str | Path]) -> Iterator[Page]:
+    for path in expand(sources):
+        if not path.is_file():
+            raise FileError(f"{path} is a pipe, and can be read only once. Write it to a file first.", path=path)
+        yield from read_pages([path])
+
+
+def _batches(parts: Iterable[Sequence[bytes]]) -> Iterator[Flattened]:
     seen_at = datetime.now(UTC)
     texts: list[bytes] = []
     held_bytes = 0
-    for page in read_pages(sources):
-        texts += page.events
-        held_bytes += sum(map(len, page.events))
+    for part in parts:
+        texts += part
+        held_bytes += sum(map(len, part))
         if held_bytes >= BATCH_BYTES:
             yield _drained(texts, seen_at=seen_at)
             held_bytes = 0
     yield _drained(texts, seen_at=seen_at)
+
+
+def _texts_by_day(sources: Iterable[str | Path]) -> Iterator[Sequence[bytes]]:
+    with Spool(room_bytes=BATCH_BYTES) as spool:
+        for page in read_pages(sources):
+            spool.add(zip(map(_day, page.times), page.events, strict=True))
+        yield from spool.by_day()
+
+
+def _day(at: float | None) -> int | None:
+    """Return the days from 1970 to an instant [s]."""
+    return None if at is None else int(at // _DAY_S)
 
 
 def _drained(texts: list[bytes], *, seen_at: datetime) -> Flattened:

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import urllib.request
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
@@ -25,6 +26,7 @@ from auditframe.cli import COMMANDS, cli
 from auditframe.cli.ask import report as report_group
 from auditframe.emulator import Behaviour, Emulator, Fault, serve
 from auditframe.lake import Lake
+from auditframe.lake.parquet import encode_partition
 from auditframe.reports import REGISTRY, Report
 from auditframe.reports._source import as_events
 from auditframe.sample import sample, to_jsonl
@@ -311,6 +313,31 @@ def test_an_import_adds_the_events_of_files_once(tmp_path: Path, events_file: Pa
 
     assert (first["received"], first["new"]) == (300, 300)
     assert (second["new"], second["known"]) == (0, 300)
+
+
+def test_an_import_of_events_in_no_order_writes_hardly_a_day_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = to_jsonl(sample(seed=2, events=400, days=60)).splitlines(keepends=True)
+    in_order, by_chance = tmp_path / "in_order.jsonl", tmp_path / "by_chance.jsonl"
+    in_order.write_bytes(b"".join(lines))
+    by_chance.write_bytes(b"".join(Random(5).sample(lines, len(lines))))  # noqa: S311 - no secret
+    run("import", in_order, "--lake", tmp_path / "other")
+    written: list[int] = []
+
+    def encoded(events: pa.Table) -> bytes:
+        written.append(len(events))
+        return encode_partition(events)
+
+    monkeypatch.setattr(sys.modules["auditframe.files"], "BLOCK_BYTES", 4_000)
+    monkeypatch.setattr(sys.modules["auditframe.load"], "BATCH_BYTES", 20_000)
+    monkeypatch.setattr(sys.modules["auditframe.lake.writer"], "encode_partition", encoded)
+    done = run("import", by_chance, "--lake", tmp_path / "lake")
+    lake, other = (Lake(tmp_path / name).to_arrow().drop_columns(["first_seen_at"]) for name in ("lake", "other"))
+
+    assert done.exit_code == 0
+    assert lake == other
+    assert len(written) < 1.5 * len(Lake(tmp_path / "lake").partitions())
 
 
 def test_every_run_says_its_head(tmp_path: Path, events_file: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import sys
 import warnings
 from datetime import UTC, datetime
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -228,6 +229,40 @@ def test_files_that_end_in_the_middle_are_told_before_they_are_used(export: Path
     check_files([export])
     with pytest.raises(FileError, match="cut short"):
         check_files([export, cut])
+
+
+def shuffled(organization: Sample, path: Path) -> Path:
+    lines = to_jsonl(organization).splitlines(keepends=True)
+    path.write_bytes(b"".join(Random(5).sample(lines, len(lines))))  # noqa: S311 - no secret
+    return path
+
+
+def test_only_events_far_from_the_order_of_time_are_to_be_sorted(
+    export: Path, organization: Sample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_chance = shuffled(organization, export.with_name("shuffled.jsonl"))
+    backwards = export.with_name("backwards.jsonl")
+    backwards.write_bytes(b"".join(reversed(to_jsonl(organization).splitlines(keepends=True))))
+    monkeypatch.setattr(sys.modules["auditframe.files"], "BLOCK_BYTES", 20_000)
+    monkeypatch.setattr(sys.modules["auditframe.load"], "BATCH_BYTES", 100_000)
+
+    assert [check_files([path]) for path in (export, backwards, by_chance)] == [False, False, True]
+
+
+def test_sorted_by_day_there_are_the_same_events_and_each_day_once(
+    export: Path, organization: Sample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_chance = shuffled(organization, export.with_name("shuffled.jsonl"))
+    by_chance.write_bytes(by_chance.read_bytes() + b'{"id": "nowhen", "type": "login.failed"}\n')
+    monkeypatch.setattr(sys.modules["auditframe.load"], "BATCH_BYTES", 100_000)
+    batches = list(read_batches([by_chance], by_day=True))
+    days = [day for batch in batches for day in sorted({f"{at:%F}" for at in batch.events["effective_at"].to_pylist()})]
+    ids = [id_ for batch in batches for id_ in batch.events["id"].to_pylist()]
+
+    assert len(batches) > 5
+    assert len(days) < len(set(days)) + len(batches)
+    assert sorted(map(str, ids)) == sorted(str(event["id"]) for event in organization.events)
+    assert [item.event_id for batch in batches for item in batch.quarantine] == ["nowhen"]
 
 
 def test_a_pipe_is_refused_by_what_reads_a_file_twice(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from auditframe.errors import LakeError
-from auditframe.flatten import Flattened, flatten_texts
+from auditframe.flatten import Flattened, flatten_texts, in_columns, place
 from auditframe.lake.account import covered_by, late_rows, lateness_s, leave_entry, recover
 from auditframe.lake.derive import current, derived_ahead, rebuilt
 from auditframe.lake.events import Events
@@ -192,8 +192,9 @@ class Writer:
         changed = {number for number, item in held if item.kind == "unplaced" and item.sha256 not in still}
         self._note(quarantine=changed, kind="retry")
         self._kept -= {item.sha256 for item in tried if item.sha256 not in still}  # it may come back as a mutation
-        for item in tried:
-            self.add(flatten_texts([item.content], scope=item.scope, seen_at=item.quarantined_at))
+        again = (place([item.content], scope=item.scope, seen_at=item.quarantined_at) for item in tried)
+        while some := list(itertools.islice(again, _ITEMS_AT_ONCE)):
+            self.add(in_columns(some))
         for number in sorted(changed):
             items = [item for found, item in held if found == number]
             left = [item for item in items if item.kind == "mutation" or item.sha256 in still]
