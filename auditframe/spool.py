@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -67,11 +66,9 @@ class Spool:
             yield from _blocks(self._files[day])
 
     def _put_down(self) -> None:
-        numbers = itertools.count(len(self._files))
         for day, texts in self._held.items():
-            if day not in self._files:
-                self._files[day] = Path(self._folder.name) / str(next(numbers))
-            _append(self._files[day], texts)
+            path = self._files.setdefault(day, Path(self._folder.name) / str(len(self._files)))
+            _append(path, texts)
         self._held.clear()
         self._held_bytes = 0
 
