@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import tempfile
 import traceback
 from datetime import UTC, datetime, timedelta
@@ -219,6 +221,22 @@ def test_a_question_makes_do_with_little_unless_told_otherwise(
     (row,) = events.arrow(MEMORY, thread_mb=100).to_pylist()
 
     assert row["memory"] == f"{(300 if limit else 100 * row['threads']) * 1e6 / 2**20:.1f} MiB"
+
+
+ON_STDOUT = """
+import duckdb
+from auditframe.lake import Events
+
+ASKED = "SELECT current_setting('enable_progress_bar') AS shown"
+print(Events().sql(ASKED)["shown"][0], *duckdb.sql(ASKED).fetchall()[0])
+"""
+
+
+def test_no_bar_of_progress_stands_in_stdout_where_python_runs_no_script() -> None:
+    command = [sys.executable, "-c", ON_STDOUT]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 - our own command
+
+    assert done.stdout == "False True\n"
 
 
 def test_where_little_memory_does_not_suffice_there_is_more(tmp_path: Path) -> None:

@@ -236,6 +236,7 @@ def open_engine(files: Sequence[Path], table: pa.Table | None, *, thread_mb: int
         duckdb.connect(":memory:", config=_CONFIG) as connection,
     ):
         connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SET enable_progress_bar = false")  # else it stands in the stdout of `python -c`
         if len(files) <= _MOST_FOOTERS:
             connection.execute("SET parquet_metadata_cache = true")  # else each scan reads every footer again
         connection.execute("SET temp_directory = $scratch", {"scratch": scratch})
