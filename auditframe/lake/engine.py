@@ -236,7 +236,7 @@ def open_engine(files: Sequence[Path], table: pa.Table | None, *, thread_mb: int
         duckdb.connect(":memory:", config=_CONFIG) as connection,
     ):
         connection.execute("SET TimeZone = 'UTC'")
-        connection.execute("SET enable_progress_bar = false")  # else it stands in the stdout of `python -c`
+        _hide_progress(connection)
         if len(files) <= _MOST_FOOTERS:
             connection.execute("SET parquet_metadata_cache = true")  # else each scan reads every footer again
         connection.execute("SET temp_directory = $scratch", {"scratch": scratch})
@@ -253,6 +253,12 @@ def open_engine(files: Sequence[Path], table: pa.Table | None, *, thread_mb: int
         connection.execute("SET allowed_configs = ['memory_limit']")  # for `_Memory`; a SELECT cannot set it
         connection.execute("SET lock_configuration = true")
         yield Engine(connection, source, memory)
+
+
+def _hide_progress(connection: duckdb.DuckDBPyConnection) -> None:
+    """Draw no bar into stdout, as the engine does where Python runs no script; where it cannot, it must not be told."""
+    if connection.execute("SELECT current_setting('enable_progress_bar')").fetchall()[0][0]:
+        connection.execute("SET enable_progress_bar = false")
 
 
 def _without_patterns(files: Sequence[Path], folder: Path) -> Sequence[Path]:
