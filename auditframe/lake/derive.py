@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PROVENANCE = ("scope", "first_seen_at", "snapshot")
 """The columns that say how an event came; nothing can derive them."""
 
-_TOGETHER_BYTES = 2 * 2**20  # of files, some 15,000 events: a third less time than each by itself, for 30 to 65 MiB
+_TOGETHER_BYTES = 2 * 2**20  # of files, some 15,000 events: a third less time than each by itself, for 40 to 75 MiB
 _TOGETHER_FILES = 100
 _FIXED = ["id", "effective_at", "raw", *PROVENANCE]
 
